@@ -1,0 +1,1 @@
+"""Settings, errors, clock, ids, logging and telemetry names; no word of any domain."""

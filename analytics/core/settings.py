@@ -1,0 +1,257 @@
+"""Every setting of Helmsight, read once at start from the environment and from files.
+
+A setting ``GROUP.NAME`` is the variable ``HELMSIGHT_GROUP__NAME``; ``HELMSIGHT_HOME`` stands alone.
+Nothing else in Helmsight reads the environment. Instances are built in the entry points only.
+"""
+
+import difflib
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from analytics.core.errors import ConfigError
+
+PREFIX = "HELMSIGHT_"
+
+
+def default_home() -> Path:
+    """Return where state lives when ``HELMSIGHT_HOME`` is not set.
+
+    For root that is ``/var/lib/helmsight``: PostgreSQL refuses to run as root, and the account it runs as
+    instead cannot enter root's home.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/helmsight")
+    return Path(platformdirs.user_data_dir("helmsight", appauthor=False))
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreSettings(_Group):
+    """PostgreSQL, where the truth is kept."""
+
+    dsn: SecretStr | None = Field(
+        default=None,
+        description="Where PostgreSQL is (`postgresql://user:password@host/db`); unset: Helmsight runs its own.",
+    )
+    pool_profile: Literal["local", "cloud"] = Field(
+        default="local",
+        description="`local`: 20 connections and 10 more; `cloud`: 3 and 7, recycled every 300 s.",
+    )
+    statement_timeout: timedelta = Field(
+        default=timedelta(seconds=30), description="The longest a statement of a page or job may take."
+    )
+    work_mem: str = Field(default="16MB", pattern=r"^\d+(kB|MB|GB)$", description="Memory of one sort or hash.")
+
+
+class RedisSettings(_Group):
+    """Redis or Valkey: the wake-up and the live view."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="Where Redis or Valkey is (`redis://host:6379/0`); unset: Helmsight runs its own.",
+    )
+    timeout: timedelta = Field(default=timedelta(seconds=5), description="The longest a command may take.")
+
+
+class PrometheusSettings(_Group):
+    """Prometheus, a source of measurements."""
+
+    url: str | None = Field(
+        default=None, description="Where Prometheus is; unset: Helmsight runs one if it finds the program."
+    )
+    binary: Path | None = Field(default=None, description="The `prometheus` program; unset: searched in PATH.")
+    timeout: timedelta = Field(default=timedelta(seconds=10), description="The longest a query may take.")
+    scrape_interval: timedelta = Field(
+        default=timedelta(seconds=15),
+        description="How often the Prometheus that Helmsight runs reads metrics.",
+    )
+
+
+class HttpSettings(_Group):
+    """The web server."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8501, ge=0, le=65535, description="Port to listen on.")
+    public_url: str | None = Field(default=None, description="How browsers reach it, if a proxy stands before it.")
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Other origins whose pages may call the API and the sockets (JSON list)."
+    )
+    max_upload_bytes: int = Field(default=20 * 2**20, ge=1, description="The largest file a page or route takes.")
+
+
+class AuthSettings(_Group):
+    """Who may sign in, and for how long."""
+
+    session_ttl: timedelta = Field(default=timedelta(hours=12), description="A session ends this long after sign-in.")
+    session_idle: timedelta = Field(
+        default=timedelta(hours=2), description="A session ends this long after its last use."
+    )
+    login_attempts: int = Field(default=5, ge=1, description="Failed sign-ins per account and address before a wait.")
+    login_window: timedelta = Field(
+        default=timedelta(minutes=5), description="How long failed sign-ins count, and how long the wait is."
+    )
+    cookie_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs cookies; the same on all processes. Unset: made once and kept in the home.",
+    )
+
+
+class WorkerSettings(_Group):
+    """The worker processes."""
+
+    run_slots: int = Field(default=50, ge=1, le=1000, description="Runs one worker process carries at once.")
+    model_processes: int = Field(default=1, ge=0, le=64, description="Processes for OCR and other heavy nodes.")
+    lease: timedelta = Field(
+        default=timedelta(seconds=15), description="A run whose worker is silent this long moves on."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address on which workers show their metrics.")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port for that; 0 takes a free one.")
+    http_allow_private: bool = Field(
+        default=False, description="Whether `http.request` nodes may call private and loopback addresses."
+    )
+
+
+class OcrSettings(_Group):
+    """Reading text from images and PDF files."""
+
+    languages: str = Field(
+        default="deu+eng", pattern=r"^[a-z_]{3,}(\+[a-z_]{3,})*$", description="Tesseract languages."
+    )
+    max_pixels: int = Field(default=120_000_000, ge=1, description="The largest image, in pixels.")
+    max_pages: int = Field(default=200, ge=1, description="The most pages of one document.")
+    page_timeout: timedelta = Field(default=timedelta(seconds=60), description="The longest one page may take.")
+
+
+class McpSettings(_Group):
+    """MCP servers that agents and pages may call."""
+
+    servers_file: Path | None = Field(
+        default=None,
+        description="A JSON file with `mcpServers`; unset: only the server that Helmsight ships.",
+    )
+    call_timeout: timedelta = Field(default=timedelta(seconds=30), description="The longest a tool call may take.")
+
+
+class MetricsSettings(_Group):
+    """What `/metrics` asks of a scraper."""
+
+    token: SecretStr | None = Field(
+        default=None, description="Bearer token for `/metrics`; unset: made once and kept in the home."
+    )
+
+
+class LogSettings(_Group):
+    """How log lines look."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level written.")
+    format: Literal["json", "text"] = Field(default="json", description="`json`, or `text` for a person.")
+
+
+class Settings(BaseSettings):
+    """All settings; frozen, and refused when a key is misspelt."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    home: Path = Field(default_factory=default_home, description="The one directory where state lives.")
+    store: StoreSettings = StoreSettings()
+    redis: RedisSettings = RedisSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
+    worker: WorkerSettings = WorkerSettings()
+    ocr: OcrSettings = OcrSettings()
+    mcp: McpSettings = McpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def dsn(self) -> str:
+        """Return where PostgreSQL is.
+
+        Raises:
+            ConfigError: If no server is named; only ``helmsight up`` can start one.
+        """
+        if self.store.dsn is None:
+            raise ConfigError(
+                "No PostgreSQL is named, so nothing was started. Set HELMSIGHT_STORE__DSN, or run `helmsight up`,"
+                " which brings its own."
+            )
+        return self.store.dsn.get_secret_value()
+
+    @property
+    def redis_url(self) -> str:
+        """Return where Redis or Valkey is.
+
+        Raises:
+            ConfigError: If no server is named; only ``helmsight up`` can start one.
+        """
+        if self.redis.url is None:
+            raise ConfigError(
+                "No Redis is named, so nothing was started. Set HELMSIGHT_REDIS__URL, or run `helmsight up`,"
+                " which brings its own."
+            )
+        return self.redis.url.get_secret_value()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment; *overrides* stand above it.
+
+    Raises:
+        ConfigError: If a variable is misspelt or its value cannot be used; the message names every one of them.
+    """
+    unknown = [name for name in os.environ if name.startswith(PREFIX) and not _is_known(name)]
+    if unknown:
+        raise ConfigError(
+            "Unknown settings: "
+            + ", ".join(f"{name}{_nearest(name)}" for name in sorted(unknown))
+            + ". Nothing was started."
+        )
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{variable_name(*(str(part) for part in item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise ConfigError(f"Settings cannot be used: {problems}. Nothing was started.") from error
+
+
+def variable_name(*path: str) -> str:
+    """Return the environment variable of the setting at *path*, for example ``("store", "dsn")``."""
+    return PREFIX + "__".join(path).upper()
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Return every setting as (variable, default as text, description), in the order of the groups."""
+    rows = [(variable_name("home"), "depends on the account", Settings.model_fields["home"].description or "")]
+    for group, field in Settings.model_fields.items():
+        model = field.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            continue
+        for name, inner in model.model_fields.items():
+            default = inner.default
+            shown = f"{default.total_seconds():g} s" if isinstance(default, timedelta) else str(default)
+            rows.append((variable_name(group, name), "unset" if default is None else shown, inner.description or ""))
+    return rows
+
+
+def _known_names() -> set[str]:
+    return {row[0] for row in describe_settings()}
+
+
+def _is_known(name: str) -> bool:
+    return name.upper() in _known_names()
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name.upper(), _known_names(), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,219 @@
+"""Engines and sessions: one transaction a scope, driver errors translated here and nowhere else."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, exc, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+
+from analytics.core.errors import ConfigError, ConflictError, DependencyError, HelmsightError
+from analytics.core.settings import Settings
+from analytics.core.telemetry import DB_ERRORS, DB_POOL, DB_POOL_WAIT_SECONDS, DB_QUERY_SECONDS
+
+DRIVER = "postgresql+psycopg"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolProfile:
+    """How many connections a process keeps, and for how long; seconds."""
+
+    size: int
+    overflow: int
+    recycle_s: int
+    timeout_s: int
+
+
+POOL_PROFILES = {
+    "local": PoolProfile(size=20, overflow=10, recycle_s=3600, timeout_s=30),
+    "cloud": PoolProfile(size=3, overflow=7, recycle_s=300, timeout_s=10),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """A pool at one moment."""
+
+    size: int
+    checked_in: int
+    checked_out: int
+    overflow: int
+
+
+class _TimedQueuePool(QueuePool):
+    """A pool that tells how long callers waited for a connection."""
+
+    def _do_get(self) -> Any:
+        started = time.perf_counter()
+        try:
+            return super()._do_get()
+        finally:
+            DB_POOL_WAIT_SECONDS.labels("sync").observe(time.perf_counter() - started)
+
+
+class _TimedAsyncQueuePool(AsyncAdaptedQueuePool):
+    """The same for asyncio."""
+
+    def _do_get(self) -> Any:
+        started = time.perf_counter()
+        try:
+            return super()._do_get()
+        finally:
+            DB_POOL_WAIT_SECONDS.labels("async").observe(time.perf_counter() - started)
+
+
+def driver_url(dsn: str) -> str:
+    """Return *dsn* in the form SQLAlchemy wants, whatever of the usual spellings it has.
+
+    Raises:
+        ConfigError: If it is not a PostgreSQL address.
+    """
+    try:
+        url = make_url(dsn)
+    except exc.ArgumentError as error:
+        raise ConfigError("HELMSIGHT_STORE__DSN is not a database address; nothing was started.") from error
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigError(
+            f"HELMSIGHT_STORE__DSN names {url.get_backend_name()}, but Helmsight needs PostgreSQL; nothing was started."
+        )
+    return url.set(drivername=DRIVER).render_as_string(hide_password=False)
+
+
+def make_engine(settings: Settings, *, role: str) -> Engine:
+    """Return a pooled engine for threads; *role* names the process in ``pg_stat_activity`` and in metrics."""
+    engine = create_engine(
+        driver_url(settings.dsn),
+        poolclass=_TimedQueuePool,
+        **_pool_arguments(settings),
+        connect_args=_connect_arguments(settings, role),
+    )
+    _observe(engine, role)
+    return engine
+
+
+def make_async_engine(settings: Settings, *, role: str) -> AsyncEngine:
+    """Return a pooled engine for asyncio."""
+    engine = create_async_engine(
+        driver_url(settings.dsn),
+        poolclass=_TimedAsyncQueuePool,
+        **_pool_arguments(settings),
+        connect_args=_connect_arguments(settings, role),
+    )
+    _observe(engine.sync_engine, role)
+    return engine
+
+
+def pool_state(engine: Engine | AsyncEngine) -> PoolState:
+    """Return the pool's counts now, and set the gauges of ``/metrics`` to them."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool):
+        return PoolState(size=0, checked_in=0, checked_out=0, overflow=0)
+    state = PoolState(
+        size=pool.size(),
+        checked_in=pool.checkedin(),
+        checked_out=pool.checkedout(),
+        overflow=max(0, pool.overflow()),
+    )
+    name = "async" if isinstance(engine, AsyncEngine) else "sync"
+    for label, value in (("in", state.checked_in), ("out", state.checked_out), ("overflow", state.overflow)):
+        DB_POOL.labels(name, label).set(value)
+    return state
+
+
+@contextmanager
+def session_scope(engine: Engine) -> Iterator[Session]:
+    """Open a session whose transaction commits at the end of the block, or rolls back on an error.
+
+    Raises:
+        DependencyError: If PostgreSQL does not answer; nothing was kept.
+        ConflictError: If what was written clashes with what is there; nothing was kept.
+    """
+    with translated(), Session(engine, expire_on_commit=False) as session:
+        yield session
+        session.commit()
+
+
+@asynccontextmanager
+async def async_session_scope(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """Do what :func:`session_scope` does, for asyncio."""
+    with translated():
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            yield session
+            await session.commit()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn errors of the driver into ours."""
+    try:
+        yield
+    except HelmsightError:
+        raise
+    except exc.IntegrityError as error:
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        raise ConflictError(
+            "What you asked for clashes with what is already stored; nothing was changed.", constraint=constraint
+        ) from error
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise DependencyError(
+            f"PostgreSQL did not do what was asked ({_first_line(error)}); nothing was changed. Try again shortly.",
+            part="postgres",
+        ) from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise DependencyError(
+                "PostgreSQL closed the connection; nothing was changed. Try again shortly.", part="postgres"
+            ) from error
+        raise
+
+
+def _first_line(error: exc.SQLAlchemyError) -> str:
+    original = getattr(error, "orig", None) or error
+    return str(original).strip().splitlines()[0][:200] if str(original).strip() else type(original).__name__
+
+
+def _pool_arguments(settings: Settings) -> dict[str, Any]:
+    profile = POOL_PROFILES[settings.store.pool_profile]
+    return {
+        "pool_size": profile.size,
+        "max_overflow": profile.overflow,
+        "pool_recycle": profile.recycle_s,
+        "pool_timeout": profile.timeout_s,
+        "pool_pre_ping": True,
+    }
+
+
+def _connect_arguments(settings: Settings, role: str) -> dict[str, Any]:
+    timeout_ms = int(settings.store.statement_timeout.total_seconds() * 1000)
+    options = {
+        "statement_timeout": timeout_ms,
+        "work_mem": settings.store.work_mem,
+        "random_page_cost": "1.1",
+        "jit": "off",
+        "timezone": "UTC",
+    }
+    return {
+        "application_name": f"helmsight-{role}",
+        "connect_timeout": 5,
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+    }
+
+
+def _observe(engine: Engine, role: str) -> None:
+    @event.listens_for(engine, "before_cursor_execute")
+    def start(*arguments: Any) -> None:
+        arguments[4]._helmsight_started = time.perf_counter()  # noqa: SLF001 - our own attribute on the context
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def finish(*arguments: Any) -> None:
+        started = getattr(arguments[4], "_helmsight_started", None)
+        if started is not None:
+            DB_QUERY_SECONDS.labels(role).observe(time.perf_counter() - started)
+
+    @event.listens_for(engine, "handle_error")
+    def fail(_: Any) -> None:
+        DB_ERRORS.labels(role).inc()

@@ -1,0 +1,130 @@
+"""Countable facts: events, leads, metric samples, SLO buckets, annotations."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Float, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from analytics.store.tables.base import Base, Created, Json, Origin, UuidKey
+
+
+class Event(Base):
+    """Something a person or system did, from web, social, messages or other sources; by month of ``at``."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_at", "at", postgresql_using="brin"),
+        Index("ix_event_kind_at", "kind", text("at DESC")),
+        Index("ix_event_subject_at", "subject", text("at DESC")),
+        {"postgresql_partition_by": "RANGE (at)"},
+    )
+
+    id: Mapped[UuidKey]
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    source: Mapped[str]
+    subject: Mapped[str | None]
+    """The person or thing it is about."""
+    project_id: Mapped[uuid.UUID | None]
+    props: Mapped[Json]
+    origin: Mapped[Origin]
+
+
+class Lead(Base):
+    """Somebody who may become a customer."""
+
+    __tablename__ = "lead"
+    __table_args__ = (
+        CheckConstraint("p_score BETWEEN 0 AND 1", name="p_score"),
+        CheckConstraint("status IN ('new', 'contacted', 'qualified', 'won', 'lost')", name="status"),
+        Index("ix_lead_owner_status", "owner", "status"),
+        Index("ix_lead_created_at_p_score", text("created_at DESC"), text("p_score DESC")),
+        Index("ix_lead_email", "email", postgresql_where=text("email IS NOT NULL")),
+    )
+
+    id: Mapped[UuidKey]
+    email: Mapped[str | None]
+    owner: Mapped[str | None]
+    source: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default=text("'new'"))
+    p_score: Mapped[float | None]
+    """Chance to become a customer, 0 to 1; None when not scored."""
+    created_at: Mapped[Created]
+    converted_at: Mapped[datetime | None]
+    origin: Mapped[Origin]
+
+
+class MetricSample(Base):
+    """One measured value, such as processor use of a host; partitioned by month of ``at``."""
+
+    __tablename__ = "metric_sample"
+    __table_args__ = (
+        Index("ix_metric_sample_name_at", "name", text("at DESC")),
+        {"postgresql_partition_by": "RANGE (at)"},
+    )
+
+    id: Mapped[UuidKey]
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    value: Mapped[float] = mapped_column(Float(53))
+    unit: Mapped[str]
+    tags: Mapped[Json]
+    origin: Mapped[Origin]
+
+
+class SloBucket5m(Base):
+    """Good and total events of one objective in ``[bucket_start, +5 min)``."""
+
+    __tablename__ = "slo_bucket_5m"
+    __table_args__ = (CheckConstraint("good >= 0 AND good <= total", name="good"),)
+
+    slo_id: Mapped[str] = mapped_column(primary_key=True)
+    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
+    good: Mapped[float] = mapped_column(Float(53))
+    total: Mapped[float] = mapped_column(Float(53))
+    measured_s: Mapped[float] = mapped_column(Float(53))
+    """Seconds of the bucket in which the source was seen, 0 to 300; 0 events and 300 s is a quiet service."""
+    origin: Mapped[Origin]
+
+
+class SloBucket1h(Base):
+    """Sums of the 5-minute buckets in ``[bucket_start, +1 h)``."""
+
+    __tablename__ = "slo_bucket_1h"
+
+    slo_id: Mapped[str] = mapped_column(primary_key=True)
+    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
+    good: Mapped[float] = mapped_column(Float(53))
+    total: Mapped[float] = mapped_column(Float(53))
+    measured_s: Mapped[float] = mapped_column(Float(53))
+    demo_total: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
+    """How much of ``total`` is demo history."""
+
+
+class Annotation(Base):
+    """A deployment, an incident or a note on the time axis."""
+
+    __tablename__ = "annotation"
+    __table_args__ = (
+        CheckConstraint("kind IN ('deploy', 'incident', 'note')", name="kind"),
+        Index("ix_annotation_at", text("at DESC")),
+    )
+
+    id: Mapped[UuidKey]
+    at: Mapped[datetime]
+    until: Mapped[datetime | None]
+    kind: Mapped[str]
+    title: Mapped[str]
+    service: Mapped[str | None]
+    origin: Mapped[Origin]
+
+
+class Cursor(Base):
+    """How far an incremental job has read."""
+
+    __tablename__ = "job_cursor"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[datetime]
+    updated_at: Mapped[Created]

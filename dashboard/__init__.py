@@ -1,0 +1,1 @@
+"""How it is shown: pages, routes, sockets and the command line."""

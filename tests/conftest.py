@@ -1,0 +1,111 @@
+"""Fixtures shared by all tests: real servers from the wheels, one database a test."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from analytics.core.ids import new_id
+from analytics.core.settings import RedisSettings, Settings, StoreSettings
+from analytics.store.engine import driver_url, make_engine
+from analytics.store.migrate import migrate
+from dashboard.processes.servers import EmbeddedPostgres, EmbeddedValkey, free_port, running
+
+_FAST_NOT_SAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+@pytest.fixture(scope="session")
+def server_root() -> Iterator[Path]:
+    """A directory that every account can enter, because PostgreSQL does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="helmsight-test-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_root: Path) -> Iterator[EmbeddedPostgres]:
+    """A running PostgreSQL with a migrated database ``template_helmsight``."""
+    server = EmbeddedPostgres(root=server_root / "postgres", port=free_port(), settings=_FAST_NOT_SAFE)
+    with running(server, log=server_root / "postgres.log"):
+        with psycopg.connect(server.dsn_of("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_helmsight")
+        engine = create_engine(driver_url(server.dsn_of("template_helmsight")))
+        migrate(engine)
+        engine.dispose()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(server_root: Path) -> Iterator[EmbeddedValkey]:
+    """A running Valkey."""
+    server = EmbeddedValkey(root=server_root / "valkey", port=free_port())
+    with running(server, log=server_root / "valkey.log"):
+        yield server
+
+
+@pytest.fixture
+def empty_dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a database without tables."""
+    yield from _database(postgres, template="template0")
+
+
+@pytest.fixture
+def dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a migrated database of this test's own."""
+    yield from _database(postgres, template="template_helmsight")
+
+
+def _database(server: EmbeddedPostgres, *, template: str) -> Iterator[str]:
+    name = f"test_{new_id().hex}"
+    with psycopg.connect(server.dsn_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield server.dsn_of(name)
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_url(valkey: EmbeddedValkey) -> Iterator[str]:
+    """The address of an empty Redis."""
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+    yield valkey.url
+
+
+@pytest.fixture
+def settings(dsn: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings that name this test's own database and Redis."""
+    return Settings(
+        home=tmp_path / "home",
+        store=StoreSettings(dsn=SecretStr(dsn)),
+        redis=RedisSettings(url=SecretStr(redis_url)),
+    )
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    """An engine on this test's own database."""
+    engine = make_engine(settings, role="test")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on this test's own database; the test decides what to commit."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@pytest.fixture(autouse=True)
+def no_helmsight_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("HELMSIGHT_"):
+            monkeypatch.delenv(name)
