@@ -6,13 +6,14 @@ Nothing else in Helmsight reads the environment. Instances are built in the entr
 
 import difflib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from analytics.core.errors import ConfigError
 
@@ -30,6 +31,27 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("helmsight", appauthor=False))
 
 
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+
+
+def _duration(value: object) -> object:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if match is None else timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+
+
+def _comma_list(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""Seconds as a number, or a number with ``ms``, ``s``, ``m``, ``h`` or ``d``."""
+
+
+Origin = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
+"""Scheme, host and port of a web page, as browsers send it."""
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +67,7 @@ class StoreSettings(_Group):
         default="local",
         description="`local`: 20 connections and 10 more; `cloud`: 3 and 7, recycled every 300 s.",
     )
-    statement_timeout: timedelta = Field(
+    statement_timeout: Duration = Field(
         default=timedelta(seconds=30), description="The longest a statement of a page or job may take."
     )
     work_mem: str = Field(default="16MB", pattern=r"^\d+(kB|MB|GB)$", description="Memory of one sort or hash.")
@@ -58,7 +80,7 @@ class RedisSettings(_Group):
         default=None,
         description="Where Redis or Valkey is (`redis://host:6379/0`); unset: Helmsight runs its own.",
     )
-    timeout: timedelta = Field(default=timedelta(seconds=5), description="The longest a command may take.")
+    timeout: Duration = Field(default=timedelta(seconds=5), description="The longest a command may take.")
 
 
 class PrometheusSettings(_Group):
@@ -68,8 +90,8 @@ class PrometheusSettings(_Group):
         default=None, description="Where Prometheus is; unset: Helmsight runs one if it finds the program."
     )
     binary: Path | None = Field(default=None, description="The `prometheus` program; unset: searched in PATH.")
-    timeout: timedelta = Field(default=timedelta(seconds=10), description="The longest a query may take.")
-    scrape_interval: timedelta = Field(
+    timeout: Duration = Field(default=timedelta(seconds=10), description="The longest a query may take.")
+    scrape_interval: Duration = Field(
         default=timedelta(seconds=15),
         description="How often the Prometheus that Helmsight runs reads metrics.",
     )
@@ -81,8 +103,8 @@ class HttpSettings(_Group):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8501, ge=0, le=65535, description="Port to listen on.")
     public_url: str | None = Field(default=None, description="How browsers reach it, if a proxy stands before it.")
-    allowed_origins: tuple[str, ...] = Field(
-        default=(), description="Other origins whose pages may call the API and the sockets (JSON list)."
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_list)] = Field(
+        default=(), description="Other origins whose pages may call the API and the sockets, separated by commas."
     )
     max_upload_bytes: int = Field(default=20 * 2**20, ge=1, description="The largest file a page or route takes.")
 
@@ -90,12 +112,12 @@ class HttpSettings(_Group):
 class AuthSettings(_Group):
     """Who may sign in, and for how long."""
 
-    session_ttl: timedelta = Field(default=timedelta(hours=12), description="A session ends this long after sign-in.")
-    session_idle: timedelta = Field(
+    session_ttl: Duration = Field(default=timedelta(hours=12), description="A session ends this long after sign-in.")
+    session_idle: Duration = Field(
         default=timedelta(hours=2), description="A session ends this long after its last use."
     )
     login_attempts: int = Field(default=5, ge=1, description="Failed sign-ins per account and address before a wait.")
-    login_window: timedelta = Field(
+    login_window: Duration = Field(
         default=timedelta(minutes=5), description="How long failed sign-ins count, and how long the wait is."
     )
     cookie_secret: SecretStr | None = Field(
@@ -109,7 +131,7 @@ class WorkerSettings(_Group):
 
     run_slots: int = Field(default=50, ge=1, le=1000, description="Runs one worker process carries at once.")
     model_processes: int = Field(default=1, ge=0, le=64, description="Processes for OCR and other heavy nodes.")
-    lease: timedelta = Field(
+    lease: Duration = Field(
         default=timedelta(seconds=15), description="A run whose worker is silent this long moves on."
     )
     metrics_host: str = Field(default="127.0.0.1", description="Address on which workers show their metrics.")
@@ -127,7 +149,7 @@ class OcrSettings(_Group):
     )
     max_pixels: int = Field(default=120_000_000, ge=1, description="The largest image, in pixels.")
     max_pages: int = Field(default=200, ge=1, description="The most pages of one document.")
-    page_timeout: timedelta = Field(default=timedelta(seconds=60), description="The longest one page may take.")
+    page_timeout: Duration = Field(default=timedelta(seconds=60), description="The longest one page may take.")
 
 
 class McpSettings(_Group):
@@ -137,7 +159,7 @@ class McpSettings(_Group):
         default=None,
         description="A JSON file with `mcpServers`; unset: only the server that Helmsight ships.",
     )
-    call_timeout: timedelta = Field(default=timedelta(seconds=30), description="The longest a tool call may take.")
+    call_timeout: Duration = Field(default=timedelta(seconds=30), description="The longest a tool call may take.")
 
 
 class MetricsSettings(_Group):
@@ -218,6 +240,8 @@ def load_settings(**overrides: Any) -> Settings:
         )
     try:
         return Settings(**overrides)
+    except SettingsError as error:
+        raise ConfigError(f"Settings cannot be used: {error}. Nothing was started.") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{variable_name(*(str(part) for part in item['loc']))}: {item['msg']}" for item in error.errors()
@@ -240,6 +264,7 @@ def describe_settings() -> list[tuple[str, str, str]]:
         for name, inner in model.model_fields.items():
             default = inner.default
             shown = f"{default.total_seconds():g} s" if isinstance(default, timedelta) else str(default)
+            shown = "none" if default == () else shown
             rows.append((variable_name(group, name), "unset" if default is None else shown, inner.description or ""))
     return rows
 
