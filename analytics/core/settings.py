@@ -249,6 +249,11 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError(f"Settings cannot be used: {problems}. Nothing was started.") from error
 
 
+def inherited_environment(**changes: str) -> dict[str, str]:
+    """Return a copy of this process's environment with *changes*, to hand on to a child process."""
+    return {**os.environ, **changes}
+
+
 def variable_name(*path: str) -> str:
     """Return the environment variable of the setting at *path*, for example ``("store", "dsn")``."""
     return PREFIX + "__".join(path).upper()

