@@ -1,0 +1,1 @@
+"""What pages draw with. Components take values and draw them; they never fetch."""
