@@ -1,0 +1,1 @@
+"""How numbers from outside come in: Prometheus, the host itself."""
