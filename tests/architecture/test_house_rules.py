@@ -13,7 +13,7 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 # Where unknown errors end: the page guard, the HTTP handlers, the runtime of jobs and runs, the command line.
 BROAD_EXCEPT_EDGES = {
     "dashboard/app.py",
-    "dashboard/main.py",
+    "dashboard/guard.py",
     "dashboard/cli.py",
     "worker/runtime.py",
 }
