@@ -1,5 +1,6 @@
 """How answers of Prometheus are read."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_a_long_range_is_asked_in_parts_that_meet() -> None:
     step = timedelta(seconds=60)
     pages = list(_pages(Interval(NOON, NOON + 25_000 * step), step))
     assert [(until - since) // step + 1 for since, until in pages] == [MAX_POINTS, MAX_POINTS, 3_000]
-    assert all(later[0] - earlier[1] == step for earlier, later in zip(pages, pages[1:], strict=False))
+    assert all(later[0] - earlier[1] == step for earlier, later in itertools.pairwise(pages))
 
 
 @pytest.mark.parametrize("step", [timedelta(0), timedelta(milliseconds=500), timedelta(seconds=1.5)])
