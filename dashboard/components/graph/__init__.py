@@ -1,0 +1,108 @@
+"""A graph of agents or workflow nodes: state at a glance, select, pan, zoom, live changes.
+
+Places come from ``layout``, the content from ``model``; the browser's part is built from ``frontend`` into
+``assets`` and drawn by cytoscape.js. Nothing here reads data.
+
+A live source is a WebSocket that sends JSON: ``{"type": "snapshot" | "diff", "seq": n, "agents": [{"id": …,
+"status": …, "task": …, "version": n, "at": …}]}``; a diff holds only what changed, ``status`` is a state of
+``model.STATES``, an entry older than the version already shown is ignored. ``{"type": "ping"}`` is answered with
+``{"type": "pong"}``. Closing with code 4401 or 4403 means signed out: the component does not try again.
+"""
+
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
+from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
+from streamlit.components.v2.types import ComponentRenderer
+
+from dashboard.components.graph.model import GROUP_PREFIX, picture
+
+_FOLDER = Path(__file__).parent
+NAME = "helmsight.graph"
+
+
+def graph(
+    nodes: Sequence[Mapping[str, Any]],
+    edges: Sequence[Mapping[str, Any]],
+    *,
+    key: str,
+    selected: str | None = None,
+    live_url: str | None = None,
+    height: int = 520,
+    label: str = "Graph",
+) -> str | None:
+    """Draw a graph and return the id of the node that was chosen just now.
+
+    Args:
+        nodes: ``id``, ``label``, ``state`` (one of ``model.STATES``) and perhaps ``icon`` (a Material Symbols name),
+            ``detail`` (a few words below the label), ``group``.
+        edges: ``source``, ``target`` and perhaps ``label``, ``active``.
+        key: Unique on the page; keeps zoom and selection over reruns.
+        selected: The node to mark.
+        live_url: Path of a WebSocket of this host that sends states; None: no live changes.
+        height: Of the drawing, in pixels.
+        label: What the graph shows, for screen readers.
+
+    Returns:
+        The id, in the one run that the choice caused; None otherwise. A folded group is opened, not returned.
+    """
+    state: Mapping[str, Any] = st.session_state.get(key) or {}
+    unfolded = [str(name) for name in state.get("unfolded") or ()]
+    data = picture(nodes, edges, unfolded=unfolded).as_data()
+    result = _renderer()(
+        key=key,
+        data=data
+        | {
+            "selected": selected,
+            "liveUrl": live_url,
+            "height": height,
+            "label": label,
+            "unfolded": unfolded,
+            "groupPrefix": GROUP_PREFIX,
+        },
+        on_clicked_change=_no_reaction,
+        on_unfolded_change=_no_reaction,
+    )
+    clicked = result.get("clicked")
+    return str(clicked) if clicked else None
+
+
+def _no_reaction() -> None:
+    """Stand in for a callback: Streamlit returns only values that have one."""
+
+
+def _renderer() -> ComponentRenderer:
+    _declare()
+    return _registered()
+
+
+@functools.cache
+def _registered() -> ComponentRenderer:
+    return st.components.v2.component(NAME, js="graph-*.js")
+
+
+def _declare() -> None:
+    """Tell Streamlit where our files are, unless it found them itself.
+
+    It finds them in an installed wheel. In an editable install it looks only for a package named as the
+    distribution, which we do not have.
+    """
+    manager = get_bidi_component_manager()
+    if manager.get_component_asset_root(NAME) is None:
+        manager.register_from_manifest(_manifest(), _FOLDER)
+
+
+@functools.cache
+def _manifest() -> ComponentManifest:
+    content = tomllib.loads((_FOLDER / "pyproject.toml").read_text(encoding="utf-8"))
+    project, components = content["project"], content["tool"]["streamlit"]["component"]["components"]
+    return ComponentManifest(
+        name=project["name"],
+        version=project["version"],
+        components=[ComponentConfig.from_dict(component) for component in components],
+    )
