@@ -9,8 +9,11 @@ from prometheus_client import Counter, Gauge, Histogram
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 HTTP_API_GROUPS = "api_.*"
-"""PromQL pattern of the label ``group`` of API routes (``api_runs``, ``api_projects``, …); the other groups are ``page``,
-``static``, ``files``, ``streamlit``, ``auth``, ``health``, ``metrics`` and ``other``. Every group exists from the start."""
+"""PromQL pattern of the label ``group`` of API routes (``api_runs``, ``api_projects``, …).
+
+The other groups are ``page``, ``static``, ``files``, ``streamlit``, ``auth``, ``health``, ``metrics`` and ``other``.
+Every group exists from the start, at 0.
+"""
 WEBSOCKET_OPEN_OUTCOMES = ("opened", "refused", "failed")
 """``refused``: no identity, no right, or a wrong origin, which is not the service's failure; ``failed`` is."""
 
