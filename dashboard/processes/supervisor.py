@@ -64,6 +64,8 @@ class Part:
     port: int | None = None
     is_required: bool = True
     """Whether a start without it is given up; otherwise it is shown and tried again."""
+    config_exit_code: int | None = None
+    """The exit code by which it says that its settings are wrong, so that another start cannot help."""
 
 
 class StopRequestedError(HelmsightError):
@@ -318,7 +320,9 @@ class _Keeper(threading.Thread):
                 return
             self.no_more.wait(_POLL_S)
 
-    def _end_of(self, process: subprocess.Popen[bytes]) -> DependencyError:
+    def _end_of(self, process: subprocess.Popen[bytes]) -> HelmsightError:
+        if self._ready_at is None and process.returncode == self.part.config_exit_code:
+            return ConfigError(tail(self._supervisor.home.log(self.part.name)).rpartition("\n")[2])
         what = (
             f"was ended by {_signal_name(-process.returncode)}"
             if process.returncode < 0

@@ -1,0 +1,1 @@
+"""What `helmsight` does, one module a subject; imported when the command runs, so that `--help` is fast."""
