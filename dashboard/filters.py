@@ -1,8 +1,8 @@
 """The global filters: a time range and a refresh rhythm, both kept in the URL.
 
 ``?range=24h&refresh=30s``, or ``?range=custom&from=2026-11-20T08:00Z&to=2026-11-20T12:00Z``. A relative range stays
-relative: it is resolved when numbers are read, so that a shared link shows the reader's present. The widgets that change
-the filters are in ``components/head.py``.
+relative: it is resolved when numbers are read, so that a shared link shows the reader's present. The widgets that
+change them are in ``components/head.py``.
 """
 
 from collections.abc import Mapping

@@ -108,6 +108,12 @@ class Memory:
             return None
         return known[0]
 
+    def outages(self, home: object) -> list[Outage]:
+        """Return what is away now, in the order it went."""
+        with self._lock:
+            found = [outage for (of, _), (outage, _) in self._outages.items() if of == home]
+        return sorted(found, key=lambda outage: outage.since)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

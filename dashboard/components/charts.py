@@ -1,0 +1,207 @@
+"""Charts: one description, one Plotly figure; the description knows nothing of Plotly or Streamlit.
+
+Plotly is imported when the first figure is built: first screens, which draw native sparklines, do not wait for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Literal
+
+import streamlit as st
+
+from analytics.core.clock import Interval
+from dashboard import formats
+from dashboard.zone import viewer_zone
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+MOST_POINTS = 1_500
+"""More points than a screen has columns are thinned, keeping the lowest and highest of each step."""
+_GRID = "rgba(128,144,160,0.25)"
+_TONES = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line, area or row of bars; a value of None is a gap, never drawn as zero."""
+
+    name: str
+    points: Sequence[tuple[datetime, float | None]]
+    kind: Literal["line", "area", "bar", "step"] = "line"
+    tone: Literal["critical", "warning", "target", "note"] | None = None
+    """A colour with a meaning; None takes the next of the theme."""
+    is_dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A horizontal line that a value is measured against."""
+
+    value: float
+    label: str
+    tone: Literal["critical", "warning", "target", "note"] = "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened: a deployment at one moment, an incident over a span of time."""
+
+    at: datetime
+    label: str
+    until: datetime | None = None
+    tone: Literal["critical", "warning", "target", "note"] = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a chart shows."""
+
+    alt: str
+    """What a reader should take away, for those who do not see it."""
+    unit: str
+    series: Sequence[Series]
+    interval: Interval | None = None
+    thresholds: Sequence[Threshold] = ()
+    marks: Sequence[Mark] = ()
+    height: int = 280
+    from_zero: bool = False
+
+
+def is_empty(chart: Chart) -> bool:
+    """Return whether no series has a value."""
+    return all(value is None for series in chart.series for _, value in series.points)
+
+
+def thinned(
+    points: Sequence[tuple[datetime, float | None]], most: int = MOST_POINTS
+) -> list[tuple[datetime, float | None]]:
+    """Return at most about *most* of *points*, keeping gaps and the extremes of each step."""
+    if len(points) <= most:
+        return list(points)
+    step = -(-len(points) // (most // 2))
+    kept: list[tuple[datetime, float | None]] = []
+    for start in range(0, len(points), step):
+        chunk = points[start : start + step]
+        known = [(value, index) for index, (_, value) in enumerate(chunk) if value is not None]
+        if not known:
+            kept.append(chunk[0])
+            continue
+        kept.extend(chunk[index] for index in sorted({min(known)[1], max(known)[1]}))
+    return kept
+
+
+def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
+    """Return the Plotly figure of *chart*, its times in *zone*."""
+    import plotly.graph_objects as go  # noqa: PLC0415 - heavy; first screens do without
+
+    figure = go.Figure(layout=_layout(chart, zone))
+    for series in chart.series:
+        points = thinned(series.points)
+        times = [_local(at, zone) for at, _ in points]
+        values = [value for _, value in points]
+        figure.add_trace(_trace(go, series, times, values, chart.unit))
+    for line in chart.thresholds:
+        figure.add_hline(
+            y=line.value,
+            line={"color": _TONES[line.tone], "width": 1.2, "dash": "dash"},
+            annotation={"text": line.label, "font": {"size": 11, "color": _TONES[line.tone]}},
+            annotation_position="top left",
+        )
+    for mark in chart.marks:
+        _add_mark(figure, mark, zone)
+    return figure
+
+
+def draw(chart: Chart, *, key: str) -> None:
+    """Draw *chart*, or say that nothing was measured."""
+    if is_empty(chart):
+        with st.container(border=True, height=chart.height, horizontal_alignment="center", vertical_alignment="center"):
+            st.caption(":material/help: Nothing was measured in this time range.")
+        return
+    st.plotly_chart(
+        figure(chart, viewer_zone()),
+        key=key,
+        alt=chart.alt,
+        config={"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]},
+    )
+
+
+def _trace(go: Any, series: Series, times: list[str], values: list[float | None], unit: str) -> Any:
+    hover = [formats.quantity(value, unit) for value in values]
+    colour = {"color": _TONES[series.tone]} if series.tone else {}
+    shared = {"x": times, "y": values, "name": series.name, "customdata": hover}
+    template = "%{customdata}<extra>" + series.name + "</extra>"
+    if series.kind == "bar":
+        return go.Bar(**shared, marker=colour, hovertemplate=template)
+    alone = [
+        value is not None
+        and (index == 0 or values[index - 1] is None)
+        and (index + 1 == len(values) or values[index + 1] is None)
+        for index, value in enumerate(values)
+    ]
+    return go.Scatter(
+        **shared,
+        mode="lines+markers",
+        marker={"size": [5 if lonely else 0 for lonely in alone], **colour},
+        line={"width": 1.8, "shape": "hv" if series.kind == "step" else "linear", **colour}
+        | ({"dash": "dot"} if series.is_dashed else {}),
+        fill="tozeroy" if series.kind == "area" else None,
+        connectgaps=False,
+        hovertemplate=template,
+    )
+
+
+def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
+    x_axis: dict[str, Any] = {"type": "date", "showgrid": False, "zeroline": False}
+    if chart.interval is not None:
+        x_axis["range"] = [_local(chart.interval.since, zone), _local(chart.interval.until, zone)]
+    y_axis: dict[str, Any] = {"gridcolor": _GRID, "zeroline": False, "rangemode": "tozero" if chart.from_zero else None}
+    return {
+        "height": chart.height,
+        "margin": {"l": 8, "r": 8, "t": 24, "b": 8},
+        "hovermode": "x unified",
+        "showlegend": len(chart.series) > 1,
+        "legend": {"orientation": "h", "y": 1.12, "x": 0},
+        "xaxis": x_axis,
+        "yaxis": y_axis | _ticks(chart.unit),
+        "bargap": 0.15,
+    }
+
+
+def _ticks(unit: str) -> dict[str, Any]:
+    match unit:
+        case "ratio":
+            return {"tickformat": "~%"}
+        case "s" | "seconds":
+            return {"ticksuffix": " s"}
+        case "usd" | "USD":
+            return {"tickprefix": "$"}
+        case "bytes":
+            return {"tickformat": "~s", "ticksuffix": "B"}
+        case _:
+            return {"tickformat": ",~s"}
+
+
+def _add_mark(figure: "Figure", mark: Mark, zone: tzinfo) -> None:
+    tone = _TONES[mark.tone]
+    label = {"text": mark.label, "font": {"size": 11, "color": tone}, "textangle": 0}
+    if mark.until is None:
+        # A shape and its annotation apart: Plotly cannot average two date strings to place a label.
+        x = _local(mark.at, zone)
+        figure.add_shape(
+            type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": tone, "width": 1, "dash": "dot"}
+        )
+        figure.add_annotation(x=x, y=1, yref="paper", showarrow=False, yanchor="bottom", **label)
+        return
+    start, end = _local(mark.at, zone), _local(mark.until, zone)
+    figure.add_shape(
+        type="rect", x0=start, x1=end, y0=0, y1=1, yref="paper", fillcolor=tone, opacity=0.16, line={"width": 0}
+    )
+    figure.add_annotation(x=start, y=1, yref="paper", showarrow=False, yanchor="bottom", xanchor="left", **label)
+
+
+def _local(moment: datetime, zone: tzinfo) -> str:
+    """Return *moment* in *zone* as Plotly wants it: without an offset, which it would ignore."""
+    return moment.astimezone(zone).replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")

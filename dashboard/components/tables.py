@@ -1,0 +1,128 @@
+"""Tables: rows and a description of their columns; drawn as a grid that sorts, searches and scrolls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.components.status import Look
+from dashboard.formats import DASH
+from dashboard.zone import viewer_zone
+
+T = TypeVar("T")
+
+Kind = Literal["text", "number", "ratio", "seconds", "bytes", "usd", "moment", "state", "trend", "json", "progress"]
+Width = Literal["small", "medium", "large"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column: its title, what it takes from a row (None is not known), and how it is drawn."""
+
+    title: str
+    take: Callable[[T], Any]
+    kind: Kind = "text"
+    help: str | None = None
+    width: Width | None = None
+    is_pinned: bool = False
+
+
+def table(
+    rows: Sequence[T],
+    columns: Sequence[Column[T]],
+    *,
+    alt: str,
+    key: str,
+    height: int | Literal["auto", "content"] = "auto",
+    selected: int | None = None,
+    can_select: bool = False,
+) -> int | None:
+    """Draw *rows*.
+
+    Args:
+        rows: What to draw, in order.
+        columns: The columns, from the left.
+        alt: What the table holds, for those who do not see it.
+        key: The same for the same table on every run.
+        height: Pixels, or as many as the rows need.
+        selected: Index of the row that is selected at first.
+        can_select: Whether a row can be clicked.
+
+    Returns:
+        Index of the selected row, or None.
+    """
+    frame = pd.DataFrame({column.title: _values(rows, column) for column in columns}, columns=_titles(columns))
+    config = {column.title: _config(column, rows) for column in columns}
+    if not can_select:
+        st.dataframe(frame, column_config=config, hide_index=True, alt=alt, key=key, height=height, placeholder=DASH)
+        return None
+    state: Any = st.dataframe(
+        frame,
+        column_config=config,
+        hide_index=True,
+        alt=alt,
+        key=key,
+        height=height,
+        placeholder=DASH,
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default=None if selected is None else {"selection": {"rows": [selected]}},
+    )
+    chosen = state["selection"]["rows"]
+    return int(chosen[0]) if chosen and chosen[0] < len(rows) else None
+
+
+def _titles(columns: Sequence[Column[T]]) -> list[str]:
+    return [column.title for column in columns]
+
+
+def _values(rows: Sequence[T], column: Column[T]) -> Any:
+    values = [column.take(row) for row in rows]
+    match column.kind:
+        case "moment":
+            return pd.Series(pd.to_datetime(values, utc=True)) if values else pd.Series([], dtype="datetime64[ns, UTC]")
+        case "state":
+            return [[value.word] if isinstance(value, Look) else [] for value in values]
+        case "ratio" | "progress":
+            return pd.Series([None if value is None else float(value) for value in values], dtype="float64")
+        case "number" | "seconds" | "bytes" | "usd":
+            return pd.Series([None if value is None else float(value) for value in values], dtype="float64")
+        case _:
+            return values
+
+
+_FORMATS: Mapping[Kind, str] = {
+    "number": "localized",
+    "ratio": "percent",
+    "seconds": "%.2f s",
+    "bytes": "bytes",
+    "usd": "$%.2f",
+}
+
+
+def _config(column: Column[T], rows: Sequence[T]) -> Any:
+    shared: dict[str, Any] = {"help": column.help, "width": column.width, "pinned": column.is_pinned or None}
+    make = st.column_config
+    if column.kind in _FORMATS:
+        return make.NumberColumn(column.title, format=_FORMATS[column.kind], **shared)
+    if column.kind == "progress":
+        return make.ProgressColumn(column.title, format="percent", min_value=0.0, max_value=1.0, **shared)
+    if column.kind == "moment":
+        return make.DatetimeColumn(column.title, format="DD MMM HH:mm:ss", timezone=viewer_zone().key, **shared)
+    if column.kind == "state":
+        looks = {look.word: look for look in map(column.take, rows) if isinstance(look, Look)}
+        colours = [look.colour for look in looks.values()] or None
+        return make.MultiselectColumn(column.title, options=list(looks), color=colours, **shared)
+    if column.kind == "trend":
+        return make.LineChartColumn(column.title, **shared)
+    plain = make.JsonColumn if column.kind == "json" else make.TextColumn
+    return plain(column.title, **shared)
+
+
+def latest(moments: Sequence[datetime | None]) -> datetime | None:
+    """Return the latest of *moments* that is known, or None."""
+    known = [moment for moment in moments if moment is not None]
+    return max(known, default=None)
