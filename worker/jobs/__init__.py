@@ -1,0 +1,1 @@
+"""The functions that the catalog names: ids in, nothing out, thin."""

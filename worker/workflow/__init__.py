@@ -1,0 +1,1 @@
+"""Workflows: definitions, runs, the executor, checkpoints, recovery and the kinds of nodes."""
