@@ -109,6 +109,15 @@ class EmbeddedPostgres:
                 continue
         raise ConfigError("PostgreSQL cannot run as root and there is no account `nobody`; nothing was started.")
 
+    def check_reachable(self) -> None:
+        """Check that the account the server runs as can enter its directory.
+
+        Raises:
+            ConfigError: If it cannot; the message names the directory that is closed.
+        """
+        if self.account() is not None:
+            _require_reachable(self.root)
+
     def prepare(self) -> None:
         """Run ``initdb`` unless it was done, and clear what a killed server left.
 
@@ -120,7 +129,7 @@ class EmbeddedPostgres:
         owner = self.account()
         if owner is not None:
             os.chown(self.root, owner.pw_uid, owner.pw_gid)
-            _require_reachable(self.root)
+        self.check_reachable()
         if (self.data / "PG_VERSION").exists():
             self._require_same_version()
             self._clear_leftovers()
