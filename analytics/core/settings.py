@@ -259,6 +259,11 @@ def variable_name(*path: str) -> str:
     return PREFIX + "__".join(path).upper()
 
 
+def environment_variable(name: str) -> str | None:
+    """Return the variable *name* that a file of the operator refers to, or None when it is not set."""
+    return os.environ.get(name)
+
+
 def describe_settings() -> list[tuple[str, str, str]]:
     """Return every setting as (variable, default as text, description), in the order of the groups."""
     rows = [(variable_name("home"), "depends on the account", Settings.model_fields["home"].description or "")]
