@@ -1,0 +1,81 @@
+"""A real Chromium, and a guard against requests that leave this machine."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from axe_core_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+OUR_HOSTS = {"127.0.0.1", "localhost"}
+OF_STREAMLIT = {"list", "listitem"}
+"""What axe finds in Streamlit's own sidebar with sections; not ours to mend."""
+LOCAL_SCHEMES = {"data", "blob", "about"}
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The Chromium of this machine."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip("no Chromium in PATH (looked for chromium, chromium-browser, google-chrome)")
+
+
+@pytest.fixture(scope="package")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    """One browser for all tests of this folder; closed after them, since its event loop would disturb others."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def outside_requests() -> list[str]:
+    """Addresses of other hosts that a page of this test asked for; it has to stay empty."""
+    return []
+
+
+@pytest.fixture
+def context(browser: Browser, outside_requests: list[str]) -> Iterator[BrowserContext]:
+    """A browser without memory of other tests; the test fails if a page of it asks another host for anything."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    context.set_default_timeout(15_000)
+    context.on("request", lambda request: _note(request, outside_requests))
+    yield context
+    context.close()
+    assert outside_requests == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of that browser."""
+    return context.new_page()
+
+
+def _note(request: Request, outside_requests: list[str]) -> None:
+    address = urlsplit(request.url)
+    if address.scheme not in LOCAL_SCHEMES and address.hostname not in OUR_HOSTS:
+        outside_requests.append(request.url)
+
+
+@pytest.fixture(scope="session")
+def findings_of() -> Callable[[Page], dict[str, list[str]]]:
+    """Tell what WCAG 2.2 A and AA find on a page beyond Streamlit's own, as rule → elements."""
+    axe = Axe()
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+    def findings(page: Page) -> dict[str, list[str]]:
+        violations = axe.run(page, options={"runOnly": {"type": "tag", "values": tags}})["violations"]
+        return {
+            found["id"]: [str(element["target"]) for element in found["nodes"]]
+            for found in violations
+            if found["id"] not in OF_STREAMLIT
+        }
+
+    return findings
