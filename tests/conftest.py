@@ -109,3 +109,17 @@ def no_helmsight_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("HELMSIGHT_"):
             monkeypatch.delenv(name)
+
+
+_NEVER_SKIPPED_IN_CI = ("integration", "acceptance", "browser", "prometheus")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Fail a skipped test that needs a server, a browser or a program when CI runs: there, none may be missing."""
+    report = yield
+    strict = os.environ.get("CI") == "true" and any(item.get_closest_marker(name) for name in _NEVER_SKIPPED_IN_CI)
+    if strict and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+    return report
