@@ -15,6 +15,7 @@ from analytics.core.settings import Settings, load_settings
 from analytics.live.client import connect, connect_async
 from analytics.store.engine import make_async_engine, make_engine
 from dashboard.auth.sessions import SessionBook
+from dashboard.readiness import SchemaWatch
 
 if TYPE_CHECKING:
     from analytics.sources.prometheus import PromClient
@@ -32,6 +33,7 @@ class AppContext:
         self.async_engine = async_engine
         self.started_at: datetime = utc_now()
         self.sessions = SessionBook(engine, settings.auth)
+        self.schema = SchemaWatch(engine)
 
     @cached_property
     def redis(self) -> Redis | None:

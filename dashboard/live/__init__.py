@@ -1,0 +1,1 @@
+"""Live sockets: state pushed to browsers and programs, never by page reruns."""

@@ -1,0 +1,1 @@
+"""What every request passes through: identity, limits, headers, compression, metrics. Pure ASGI."""
