@@ -71,11 +71,11 @@ def _database(server: EmbeddedPostgres, *, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def redis_url(valkey: EmbeddedValkey) -> Iterator[str]:
+def redis_url(valkey: EmbeddedValkey) -> str:
     """The address of an empty Redis."""
     with redis.Redis.from_url(valkey.url) as client:
         client.flushall()
-    yield valkey.url
+    return valkey.url
 
 
 @pytest.fixture
