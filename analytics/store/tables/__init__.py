@@ -3,6 +3,7 @@
 from analytics.store.tables.agents import Agent, AgentRun, Handoff, LlmCall
 from analytics.store.tables.base import DEMO, LIVE, Base
 from analytics.store.tables.identity import ApiToken, AuditEntry, LoginFailure, User, UserSession
+from analytics.store.tables.mcp import McpServer, McpTool
 from analytics.store.tables.measurements import (
     Annotation,
     Cursor,
@@ -44,6 +45,8 @@ __all__ = [
     "Lead",
     "LlmCall",
     "LoginFailure",
+    "McpServer",
+    "McpTool",
     "MetricSample",
     "NodeRun",
     "Project",
