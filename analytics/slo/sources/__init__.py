@@ -1,0 +1,1 @@
+"""Where buckets of good and total events are counted: Prometheus and PostgreSQL."""
