@@ -46,6 +46,7 @@ class Guard:
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return False
+            _close(self._process)
             self._process = self._start()
             for group in self._groups.values():
                 self._tell({"add": group.as_dict()})
@@ -69,9 +70,7 @@ class Guard:
             if self._process is None:
                 return
             self._tell({_FAREWELL: True})
-            if self._process.stdin is not None:
-                with suppress(OSError):
-                    self._process.stdin.close()
+            _close(self._process)
             try:
                 self._process.wait(timeout=5)
             except subprocess.TimeoutExpired:
@@ -91,11 +90,18 @@ class Guard:
             )
 
     def _tell(self, message: dict[str, object]) -> None:
-        if self._process is None or self._process.stdin is None:
+        if self._process is None or self._process.stdin is None or self._process.stdin.closed:
             return
         with suppress(BrokenPipeError):  # `ensure` starts another guard and tells it all
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
+
+
+def _close(process: subprocess.Popen[str] | None) -> None:
+    """Close our end of the pipe, whatever of it could not be written."""
+    if process is not None and process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
 
 
 def watch(source: IO[str], *, mark: str) -> None:

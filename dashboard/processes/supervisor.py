@@ -5,6 +5,7 @@ runs is written to the home's ``state.json`` at every change, so that others can
 decided in :mod:`dashboard.processes.up`.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -33,7 +34,8 @@ LOG_FILES_KEPT = 3
 
 _POLL_S = 0.1
 _TICK_S = 0.2
-_LOG_TAIL = 800
+_LOG_TAIL_BYTES = 8192
+_LONGEST_LINE = 500
 
 
 class Account(Protocol):
@@ -199,7 +201,7 @@ class Supervisor:
         with self._lock:
             keepers = list(self._keepers)
         for keeper in keepers:
-            keeper.no_more.set()
+            keeper.halt()
         stop_groups(
             [group for keeper in keepers if (group := keeper.status.group) is not None],
             hurry=self.hurried.is_set,
@@ -229,6 +231,13 @@ class _Keeper(threading.Thread):
         self._backoff = Backoff()
         self._ready_at: float | None = None
         self._was_ready = False
+        self._log_start = 0
+        """Size of the log when the present life began, in bytes."""
+
+    def halt(self) -> None:
+        """Start nothing any more; a start that goes on is finished first, so that its process is known."""
+        with self._launch_lock:
+            self.no_more.set()
 
     def run(self) -> None:
         """Start the part again and again until told otherwise."""
@@ -252,7 +261,7 @@ class _Keeper(threading.Thread):
         wait_s = self._backoff.wait_s(lived_s)
         reason = self.error.message if self.error is not None else "ended"
         state = PartState.CRASH_LOOP if self._backoff.is_looping else PartState.WAITING
-        self._supervisor.said(f"{self.part.name} {_first_line(reason)}; starting it again in {wait_s:g} s")
+        self._supervisor.said(f"{self.part.name} {reason}; starting it again in {wait_s:g} s")
         self._show(state, detail=reason, restarts=self.status.restarts + 1)
         self.no_more.wait(wait_s)
 
@@ -276,6 +285,7 @@ class _Keeper(threading.Thread):
         """Start the process and register it; None when a stop came in between."""
         log = self._supervisor.home.log(self.part.name)
         with log.open("ab") as sink, self._launch_lock:
+            self._log_start = sink.tell()
             if self.no_more.is_set():
                 return None
             identity: dict[str, Any] = {}
@@ -321,17 +331,18 @@ class _Keeper(threading.Thread):
             self.no_more.wait(_POLL_S)
 
     def _end_of(self, process: subprocess.Popen[bytes]) -> HelmsightError:
+        log = self._supervisor.home.log(self.part.name)
+        last = last_line(log, after=self._log_start).removeprefix("helmsight: ")
         if self._ready_at is None and process.returncode == self.part.config_exit_code:
-            return ConfigError(tail(self._supervisor.home.log(self.part.name)).rpartition("\n")[2])
+            return ConfigError(last)
         what = (
             f"was ended by {_signal_name(-process.returncode)}"
             if process.returncode < 0
-            else (f"ended with code {process.returncode}")
+            else f"ended with code {process.returncode}"
         )
-        if self._ready_at is None:
-            what += " before it was ready"
-        log = self._supervisor.home.log(self.part.name)
-        return DependencyError(f"{what}. The end of its log ({log}):\n{tail(log)}", part=self.part.name)
+        before = " before it was ready" if self._ready_at is None else ""
+        said = f": {last}" if last else ""
+        return DependencyError(f"{what}{before}{said} (its log: {log})", part=self.part.name)
 
     def _show(self, state: PartState, *, detail: str = "", restarts: int | None = None) -> None:
         self.status = replace(
@@ -371,12 +382,16 @@ def rotate(log: Path, *, limit_bytes: int = LOG_BYTES, kept: int = LOG_FILES_KEP
     return True
 
 
-def tail(log: Path, *, characters: int = _LOG_TAIL) -> str:
-    """Return the last *characters* of *log*, or an empty text when there is none."""
+def last_line(log: Path, *, after: int = 0) -> str:
+    """Return the last line that is not empty in *log* from byte *after* on, or an empty text."""
     try:
-        return log.read_text(encoding="utf-8", errors="replace")[-characters:].strip()
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(after if after <= size else 0, size - _LOG_TAIL_BYTES))
+            lines = file.read().decode("utf-8", errors="replace").split("\n")
     except OSError:
         return ""
+    return next((line.strip()[-_LONGEST_LINE:] for line in reversed(lines) if line.strip()), "")
 
 
 def marked_environment(base: Mapping[str, str], start_id: str) -> dict[str, str]:
@@ -391,7 +406,7 @@ def _is_settled(keeper: _Keeper) -> bool:
         return False
     if keeper.part.is_required and keeper.error is not None:
         raise type(keeper.error)(
-            f"{keeper.part.name}: {keeper.error.message}\nEverything was stopped.", **keeper.error.context
+            f"{keeper.part.name} {keeper.error.message}. Everything was stopped.", **keeper.error.context
         )
     return True
 
@@ -412,10 +427,6 @@ def _ours(name: str, error: HelmsightError | OSError) -> HelmsightError:
     if isinstance(error, HelmsightError):
         return error
     return DependencyError(f"could not be started: {error}", part=name)
-
-
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else ""
 
 
 def _signal_name(number: int) -> str:

@@ -27,7 +27,7 @@ from dashboard.processes.groups import ProcessGroup, is_same_process, kill_marke
 from dashboard.processes.home import Home, PartState, StackState
 from dashboard.processes.prometheus import PrometheusServer, answers, find_prometheus
 from dashboard.processes.servers import EmbeddedPostgres, EmbeddedValkey, Server, secret_file
-from dashboard.processes.supervisor import Part, StopRequestedError, Supervisor, marked_environment
+from dashboard.processes.supervisor import Part, StopRequestedError, Supervisor, last_line, marked_environment
 
 LEAST_FREE_BYTES = 200 * 2**20
 """Below this PostgreSQL is not started: it would stop in the middle of a write."""
@@ -224,7 +224,8 @@ class Stack:
             raise
         if child.returncode != 0:
             kind = ConfigError if child.returncode == CONFIG_EXIT_CODE else DependencyError
-            raise kind(f"{_last_line(log) or f'`helmsight {arguments[0]}` failed'} Everything was stopped.")
+            said = last_line(log).removeprefix("helmsight: ")
+            raise kind(f"{said or f'`helmsight {arguments[0]}` failed'} Everything was stopped.")
         lines = out.decode("utf-8").strip().splitlines()
         return dict(json.loads(lines[-1])) if lines else {}
 
@@ -408,11 +409,6 @@ def _has_announced(home: Home, group: ProcessGroup) -> bool:
 
 def _ours(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dashboard.cli", *arguments]
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 def _wait_for_end(pid: int, created: float) -> None:
