@@ -116,6 +116,7 @@ class ServerSession:
         self._timeouts += 1
         if self._timeouts >= _SILENT_CALLS and self._start is not None and self._start.task is not None:
             self._start.connection.reason = "it stopped answering and was ended"
+            self._start.connection.ended.set()
             self._start.task.cancel()
             self._timeouts = 0
 
@@ -266,7 +267,7 @@ class McpPool:
 
         Raises:
             PolicyError: If the server may not be used.
-            DependencyError: If it does not answer within *timeout* (default: that of calls).
+            DependencyError: If it does not answer within *timeout*, or the server's own limit if that is shorter.
         """
         session = self.session(server)
         return await self._within(session, timeout, session.tools(refresh=refresh), "list its tools")
@@ -283,7 +284,7 @@ class McpPool:
         Raises:
             PolicyError: If the server may not be used.
             InputError: If the server refuses the call.
-            DependencyError: If it does not answer within *timeout* (default: that of the server or of all calls).
+            DependencyError: If it does not answer within *timeout*, or the server's own limit if that is shorter.
         """
         session = self.session(server)
         result = await self._within(session, timeout, session.call(tool, arguments), f"answer {tool!r}")
@@ -296,7 +297,8 @@ class McpPool:
     async def _within(
         self, session: ServerSession, wanted: timedelta | None, work: Coroutine[Any, Any, T], what: str
     ) -> T:
-        limit = wanted or session.config.timeout or self.settings.mcp.call_timeout
+        longest = session.config.timeout or self.settings.mcp.call_timeout
+        limit = longest if wanted is None else min(wanted, longest)
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 return await work
