@@ -14,9 +14,6 @@ HTTP_API_GROUPS = "api_.*"
 The other groups are ``page``, ``static``, ``files``, ``streamlit``, ``auth``, ``health``, ``metrics`` and ``other``.
 Every group exists from the start, at 0.
 """
-WEBSOCKET_OPEN_OUTCOMES = ("opened", "refused", "failed")
-"""``refused``: no identity, no right, or a wrong origin, which is not the service's failure; ``failed`` is."""
-
 HTTP_REQUESTS = Counter("helmsight_http_requests", "HTTP requests answered.", ["group", "method", "status_class"])
 HTTP_REQUEST_SECONDS = Histogram(
     "helmsight_http_request_duration_seconds", "Time to answer.", ["group"], buckets=LATENCY_BUCKETS_S
@@ -38,7 +35,13 @@ LIMIT_HITS = Counter("helmsight_rate_limit_hits", "Calls refused because a limit
 LOGINS = Counter("helmsight_logins", "Sign-in attempts.", ["outcome"])
 
 WEBSOCKET_CONNECTIONS = Gauge("helmsight_websocket_connections", "Open live sockets.", ["channel"])
-WEBSOCKET_OPENS = Counter("helmsight_websocket_opens", "Attempts to open a live socket.", ["outcome"])
+WEBSOCKET_OPENS = Counter(
+    "helmsight_websocket_opens", "Attempts to open a live socket by somebody who may: ok or failed.", ["outcome"]
+)
+WEBSOCKET_REFUSALS = Counter(
+    "helmsight_websocket_refusals", "Attempts refused: no identity, no right, a foreign origin.", ["reason"]
+)
+PAGE_SESSIONS = Gauge("helmsight_page_sessions", "Browser tabs connected to this process.")
 WEBSOCKET_MESSAGES = Counter("helmsight_websocket_messages", "Messages on live sockets.", ["channel", "direction"])
 WEBSOCKET_LATENCY_SECONDS = Histogram(
     "helmsight_websocket_latency_seconds",
