@@ -41,3 +41,20 @@ RUN_NODE = JobSpec("worker.jobs.nodes.run_node", QueueName.MODELS, timeout=timed
 REFRESH_MCP = JobSpec("worker.jobs.upkeep.refresh_mcp", QueueName.UPKEEP, timeout=timedelta(minutes=2), retries=1)
 
 JOBS: tuple[JobSpec, ...] = (WAKE, RUN_NODE, REFRESH_MCP)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDocument:
+    """A document that Helmsight ships, to try OCR with."""
+
+    name: str
+    content: bytes
+    text: str
+    """What is on it, line by line."""
+
+
+def sample_document() -> SampleDocument:
+    """Return the picture that Helmsight ships, with the text that is on it."""
+    from worker.ocr.sample import SAMPLE_NAME, SAMPLE_TEXT, sample_image_path  # noqa: PLC0415 - rarely needed
+
+    return SampleDocument(name=SAMPLE_NAME, content=sample_image_path().read_bytes(), text=SAMPLE_TEXT)
