@@ -64,6 +64,13 @@ class _Start:
         """Return whether it can no longer answer."""
         return self.connection.ended.is_set() or (self.task is not None and self.task.done())
 
+    def stop(self) -> None:
+        """Let the task leave the session; it is cancelled only while it starts, never while it cleans up."""
+        starting = not self.over and not self.ready.done()
+        self.connection.ended.set()
+        if starting and self.task is not None:
+            self.task.cancel()
+
 
 class ServerSession:
     """A server that is started when needed and started again, after a pause that grows, when it dies."""
@@ -72,6 +79,7 @@ class ServerSession:
         self.config = config
         self._settings = settings
         self._start: _Start | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._not_before = 0.0
         self._timeouts = 0
@@ -114,18 +122,17 @@ class ServerSession:
     def count_timeout(self) -> None:
         """Note that a caller waited in vain; a server that does so again and again is ended."""
         self._timeouts += 1
-        if self._timeouts >= _SILENT_CALLS and self._start is not None and self._start.task is not None:
+        if self._timeouts >= _SILENT_CALLS and self._start is not None:
             self._start.connection.reason = "it stopped answering and was ended"
-            self._start.connection.ended.set()
-            self._start.task.cancel()
+            self._start.stop()
             self._timeouts = 0
 
     async def close(self) -> None:
-        """End the server's process."""
+        """End the server's process, and wait for those still ending."""
         start, self._start = self._start, None
-        if start is not None and start.task is not None:
-            start.task.cancel()
-            await asyncio.gather(start.task, return_exceptions=True)
+        if start is not None:
+            start.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _session(self) -> tuple[ClientSession, _Start]:
         start = self._start
@@ -155,16 +162,15 @@ class ServerSession:
         start = _Start(ready=loop.create_future())
         start.ready.add_done_callback(_look_at)
         start.task = loop.create_task(self._own(start), name=f"mcp-{self.config.name}")
+        self._tasks.add(start.task)
+        start.task.add_done_callback(self._tasks.discard)
         start.task.add_done_callback(_look_at)
         self._start = start
         return start
 
     async def _own(self, start: _Start) -> None:
         """Hold the session open until the server ends, or this task is cancelled."""
-        task = start.task
-        if task is None:
-            return
-        alarm = asyncio.get_running_loop().call_later(START_LIMIT_S, task.cancel)
+        alarm = asyncio.get_running_loop().call_later(START_LIMIT_S, start.stop)
         failure = f"it did not start within {START_LIMIT_S:g} s"
         config = self.config
         try:
