@@ -59,6 +59,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Do it all without a browser, print one JSON object.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the demo history and nothing else.")] = False,
     accounts: Annotated[bool, typer.Option("--accounts", help="Also make one account for each role.")] = False,
+    stop_at_end_of_input: Annotated[bool, typer.Option("--stop-at-end-of-input", hidden=True)] = False,
 ) -> None:
     """Run everything with 30 days of labelled demo history."""
     from dashboard.commands import stack  # noqa: PLC0415 - see the module docstring
@@ -70,7 +71,7 @@ def demo(
     if remove:
         stack.remove_demo()
     else:
-        stack.demo(accounts=accounts)
+        stack.demo(accounts=accounts, stop_at_end_of_input=stop_at_end_of_input)
 
 
 @app.command()

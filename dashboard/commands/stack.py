@@ -16,13 +16,13 @@ def up(*, stop_at_end_of_input: bool = False) -> None:
     _run(load_settings(), stop_at_end_of_input=stop_at_end_of_input)
 
 
-def demo(*, accounts: bool = False) -> None:
+def demo(*, accounts: bool = False, stop_at_end_of_input: bool = False) -> None:
     """Run everything with the demo history; on a home where it runs already, only add the history."""
     settings = load_settings()
     running = Home(settings.home).running_state()
     commands = [["seed-demo", *(["--accounts"] if accounts else [])]]
     if running is None:
-        _run(settings, after_migration=commands)
+        _run(settings, after_migration=commands, stop_at_end_of_input=stop_at_end_of_input)
         return
     for line in seed(accounts=accounts):
         _print(line)
