@@ -50,7 +50,7 @@ class AppContext:
         """Return the one way into the queues."""
         from worker.enqueue import Door  # noqa: PLC0415 - pages that only read do not need the queues
 
-        return Door(self.engine, self.redis)
+        return Door(self.engine, self.redis, self.settings)
 
     @cached_property
     def prom(self) -> "PromClient | None":

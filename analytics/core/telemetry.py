@@ -8,15 +8,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 
-HTTP_API_GROUPS = "api_.*"
-"""PromQL pattern of the label ``group`` of API routes (``api_runs``, ``api_projects``, …).
-
-The other groups are ``page``, ``static``, ``files``, ``streamlit``, ``auth``, ``health``, ``metrics`` and ``other``.
-Every group exists from the start, at 0.
-"""
-HTTP_REQUESTS = Counter("helmsight_http_requests", "HTTP requests answered.", ["group", "method", "status_class"])
+HTTP_REQUESTS = Counter(
+    "helmsight_http_requests", "HTTP requests answered.", ["group", "area", "method", "status_class"]
+)
+"""Groups are ``api``, ``page``, ``static``, ``files``, ``streamlit``, ``auth``, ``health``, ``metrics`` and ``other``;
+the area of an API route is the first segment of its path, of other groups it is empty."""
 HTTP_REQUEST_SECONDS = Histogram(
-    "helmsight_http_request_duration_seconds", "Time to answer.", ["group"], buckets=LATENCY_BUCKETS_S
+    "helmsight_http_request_duration_seconds", "Time to answer.", ["group", "area"], buckets=LATENCY_BUCKETS_S
 )
 HTTP_RESPONSE_BYTES = Counter("helmsight_http_response_bytes", "Bytes of bodies sent.", ["group"])
 PAGE_SECONDS = Histogram(

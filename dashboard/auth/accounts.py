@@ -29,6 +29,8 @@ _SHOWN_PREFIX = len(TOKEN_PREFIX) + 6
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 _MAX_NAME = 200
 _MAX_AGENT = 400
+_MAX_ACTOR = 320
+_KEEP_ENDED = timedelta(days=30)
 
 _hasher = PasswordHasher()
 
@@ -119,24 +121,8 @@ def sign_in(
         SignInRefusedError: If e-mail and password do not belong together, or the account is disabled.
         DependencyError: If PostgreSQL is away.
     """
-    email = email.strip()
-    now = utc_now()
-    try:
-        attempt = throttle.reserve(engine, email=email, address=address, settings=settings, now=now)
-    except PolicyError:
-        LOGINS.labels("throttled").inc()
-        raise
-    with session_scope(engine) as session:
-        credentials = identity.find_credentials(session, email) if _EMAIL.fullmatch(email) else None
-    known_address = address if throttle.address_key(address) is not None else None
-    if not verify_password(credentials, password) or credentials is None or credentials.user.disabled_at is not None:
-        LOGINS.labels("refused").inc()
-        with session_scope(engine) as session:
-            audit.record(
-                session, actor=email[:320], action="login.refused", outcome=audit.REFUSED, address=known_address
-            )
-        raise SignInRefusedError("E-mail and password do not match an account; you are not signed in. Try again.")
-    throttle.forgive(engine, attempt, email=email, settings=settings, now=now)
+    credentials = prove_password(engine, settings, email=email, password=password, address=address)
+    known_address = throttle.known_address(address)
     with session_scope(engine) as session:
         if _hasher.check_needs_rehash(credentials.password_hash):
             identity.set_password(
@@ -148,10 +134,44 @@ def sign_in(
         token, session_id = open_session(
             session, settings, user=credentials.user, address=known_address, user_agent=user_agent
         )
-        identity.delete_old_sessions(session, before=now - timedelta(days=30))
+        identity.delete_old_sessions(session, before=utc_now() - _KEEP_ENDED)
         audit.record(session, actor=credentials.user.email, action="login.succeeded", address=known_address)
     LOGINS.labels("succeeded").inc()
     return SignIn(token, session_id, credentials.user)
+
+
+def prove_password(
+    engine: Engine, settings: AuthSettings, *, email: str, password: str, address: str | None
+) -> identity.Credentials:
+    """Return the account that *email* and *password* belong to; guesses are counted and refusals audited.
+
+    Raises:
+        LimitError: If the account or the address has failed too often.
+        SignInRefusedError: If the two do not belong together, or the account is disabled.
+        DependencyError: If PostgreSQL is away.
+    """
+    email = email.strip()
+    now = utc_now()
+    try:
+        attempt = throttle.reserve(engine, email=email, address=address, settings=settings, now=now)
+    except PolicyError:
+        LOGINS.labels("throttled").inc()
+        raise
+    with session_scope(engine) as session:
+        credentials = identity.find_credentials(session, email) if _EMAIL.fullmatch(email) else None
+    if not verify_password(credentials, password) or credentials is None or credentials.user.disabled_at is not None:
+        LOGINS.labels("refused").inc()
+        with session_scope(engine) as session:
+            audit.record(
+                session,
+                actor=email[:_MAX_ACTOR],
+                action="login.refused",
+                outcome=audit.REFUSED,
+                address=throttle.known_address(address),
+            )
+        raise SignInRefusedError("E-mail and password do not match an account; you are not signed in. Try again.")
+    throttle.forgive(engine, attempt, email=email, settings=settings, now=now)
+    return credentials
 
 
 def open_session(

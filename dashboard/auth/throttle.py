@@ -71,7 +71,7 @@ def reserve(
                 actor=email[:_MOST_CHARACTERS],
                 action="login.throttled",
                 outcome=audit.REFUSED,
-                address=_known_address(address),
+                address=known_address(address),
             )
     if attempt.retry_after is not None:
         LIMIT_HITS.labels("login").inc()
@@ -89,5 +89,6 @@ def forgive(engine: Engine, attempt: identity.Attempt, *, email: str, settings: 
         identity.delete_old_failures(session, before=now - 2 * settings.login_window)
 
 
-def _known_address(address: str | None) -> str | None:
+def known_address(address: str | None) -> str | None:
+    """Return *address* if it is one; a proxy may hand on anything."""
     return address if address_key(address) is not None else None

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from anyio import to_thread
@@ -175,6 +176,7 @@ def _shell(html: str) -> str:
     return html.replace('<div id="root"></div>', f'<div id="root">{_WAIT}</div>')
 
 
+@cache
 def installed_bundles() -> Bundles:
     """Return the bundles of the Streamlit that is installed."""
     return Bundles(Path(file_util.get_static_dir()))

@@ -1,8 +1,10 @@
-"""Which group of routes a path belongs to; the only label that metrics of requests carry about it."""
+"""Which group of routes a path belongs to: all that metrics of requests tell about it."""
 
-from analytics.core.telemetry import HTTP_REQUEST_SECONDS, HTTP_REQUESTS, HTTP_RESPONSE_BYTES
+from analytics.core.telemetry import HTTP_REQUEST_SECONDS, HTTP_REQUESTS, PAGE_LOAD_SECONDS, WEBSOCKET_OPENS
+from dashboard.links import PAGES
 
 API = "/api/v1/"
+OTHER_PAGE = "other"
 AREAS = (
     "agents",
     "audit",
@@ -42,41 +44,34 @@ _PREFIXES = (
     ("/_stcore/bidi-components", "static"),
     ("/_stcore/metrics", "metrics"),
     ("/_stcore/", "streamlit"),
-    ("/api", "api_other"),
+    ("/api", "api"),
 )
-_GROUPS = (
-    "page",
-    "static",
-    "files",
-    "streamlit",
-    "auth",
-    "health",
-    "metrics",
-    "other",
-    "api_other",
-    *(f"api_{area.replace('-', '_')}" for area in AREAS),
-)
+_GROUPS = ("page", "static", "files", "streamlit", "auth", "health", "metrics", "other")
+_OTHER_AREA = "other"
+_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
-def group_of(path: str, *, is_page: bool) -> str:
-    """Return the group of *path*; *is_page* tells whether it is one of the pages."""
+def group_of(path: str, *, is_page: bool) -> tuple[str, str]:
+    """Return the group and the area of *path*; *is_page* tells whether it is one of the pages."""
     if path.startswith(API):
         area = path[len(API) :].partition("/")[0].removesuffix(".json")
-        return f"api_{area.replace('-', '_')}" if area in AREAS else "api_other"
+        return "api", area if area in AREAS else _OTHER_AREA
     if path in _EXACT:
-        return _EXACT[path]
+        return _EXACT[path], ""
     for prefix, group in _PREFIXES:
         if path.startswith(prefix):
-            return group
-    return "page" if is_page else "other"
+            return group, _OTHER_AREA if group == "api" else ""
+    return ("page" if is_page else "other"), ""
 
 
 def prepare_metrics() -> None:
     """Make every label set that objectives count, at 0, so that its first event is seen as an increase."""
-    for group in _GROUPS:
-        HTTP_REQUEST_SECONDS.labels(group)
-        HTTP_RESPONSE_BYTES.labels(group)
-        for status_class in ("2xx", "3xx", "4xx", "5xx"):
-            HTTP_REQUESTS.labels(group, "GET", status_class)
-            if group.startswith("api_") or group == "auth":
-                HTTP_REQUESTS.labels(group, "POST", status_class)
+    for group, area in (*((group, "") for group in _GROUPS), *(("api", area) for area in (*AREAS, _OTHER_AREA))):
+        HTTP_REQUEST_SECONDS.labels(group, area)
+        for method in ("GET", "POST") if group in {"api", "auth"} else ("GET",):
+            for status_class in _CLASSES:
+                HTTP_REQUESTS.labels(group, area, method, status_class)
+    for outcome in ("ok", "failed"):
+        WEBSOCKET_OPENS.labels(outcome)
+    for page in (*(page.key for page in PAGES), OTHER_PAGE):
+        PAGE_LOAD_SECONDS.labels(page)

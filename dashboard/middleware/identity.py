@@ -17,7 +17,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from analytics.core.errors import DependencyError, HelmsightError, PolicyError
 from analytics.core.settings import Settings
-from analytics.core.telemetry import WEBSOCKET_OPENS
+from analytics.core.telemetry import WEBSOCKET_OPENS, WEBSOCKET_REFUSALS
 from dashboard.api.problems import problem_of
 from dashboard.auth import socket_tokens
 from dashboard.auth.next_path import login_address
@@ -198,7 +198,10 @@ async def _refuse_socket(scope: Scope, receive: Receive, send: Send, error: Helm
         code = CLOSE_FORBIDDEN
     await receive()
     if scope["path"].startswith(LIVE):
-        WEBSOCKET_OPENS.labels("failed" if code == CLOSE_TRY_LATER else "refused").inc()
+        if code == CLOSE_TRY_LATER:
+            WEBSOCKET_OPENS.labels("failed").inc()
+        else:
+            WEBSOCKET_REFUSALS.labels(error.code).inc()
         await send({"type": "websocket.accept"})
     await send(
         {"type": "websocket.close", "code": code, "reason": error.message.encode()[:120].decode(errors="ignore")}

@@ -12,7 +12,7 @@ from dashboard.middleware.groups import group_of
 
 CORRELATION_HEADER = "X-Correlation-Id"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_LOGGED = ("api_", "auth")
+_LOGGED = frozenset({"api", "auth"})
 _SERVER_ERROR = 500
 _log = get_logger(__name__)
 
@@ -52,12 +52,12 @@ class RequestMiddleware:
             await self._app(scope, receive, watch)
         finally:
             seconds = time.perf_counter() - started
-            group = group_of(scope["path"], is_page=self._is_page(scope["path"]))
+            group, area = group_of(scope["path"], is_page=self._is_page(scope["path"]))
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            HTTP_REQUESTS.labels(group, method, f"{status // 100}xx").inc()
-            HTTP_REQUEST_SECONDS.labels(group).observe(seconds)
+            HTTP_REQUESTS.labels(group, area, method, f"{status // 100}xx").inc()
+            HTTP_REQUEST_SECONDS.labels(group, area).observe(seconds)
             HTTP_RESPONSE_BYTES.labels(group).inc(n_bytes)
-            if group.startswith(_LOGGED) or status >= _SERVER_ERROR:
+            if group in _LOGGED or status >= _SERVER_ERROR:
                 _log.info(
                     "request_answered", path=scope["path"], method=method, status=status, seconds=round(seconds, 4)
                 )
