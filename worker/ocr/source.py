@@ -86,11 +86,12 @@ def page_count(image: Image.Image, max_pages: int) -> int:
     """
     if image.format != "TIFF":
         return 1
-    try:
-        image.seek(max_pages)
-    except EOFError:
-        image.seek(0)
-        return int(getattr(image, "n_frames", 1))
+    for pages in range(1, max_pages + 1):
+        try:
+            image.seek(pages)  # one by one: Pillow miscounts when it jumps
+        except EOFError:
+            image.seek(0)
+            return pages
     return max_pages + 1
 
 
