@@ -1,0 +1,99 @@
+"""Key figures: thresholds, steps, quantiles."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.core.clock import Interval
+from analytics.core.errors import InputError, NotFoundError
+from analytics.kpi import Direction, Kpi, KpiState, kpi, registry
+from analytics.kpi.model import MAX_POINTS, FactSource, grid_of
+from analytics.kpi.prometheus import histogram_quantile
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOURCE = FactSource("run", "n", "n")
+
+
+def figure(direction: Direction, target: float | None, good: float | None, critical: float | None) -> Kpi:
+    return Kpi("x", "X", "g", "ratio", direction, "d", SOURCE, target, good, critical)
+
+
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [
+        pytest.param(0.95, KpiState.ON_TARGET, id="exactly the target"),
+        pytest.param(0.94, KpiState.GOOD, id="good"),
+        pytest.param(0.85, KpiState.GOOD, id="exactly good"),
+        pytest.param(0.80, KpiState.WARNING, id="warning"),
+        pytest.param(0.74, KpiState.CRITICAL, id="critical"),
+        pytest.param(None, KpiState.NO_DATA, id="nothing"),
+    ],
+)
+def test_a_cache_hit_rate_is_rated_as_the_requirement_says(value: float | None, state: KpiState) -> None:
+    """A13: target 95, good 85, warning 75 %."""
+    assert figure(Direction.HIGHER, 0.95, 0.85, 0.75).rate(value) is state
+
+
+@pytest.mark.parametrize(("value", "state"), [(0.05, "on_target"), (0.1, "good"), (0.5, "warning"), (0.51, "critical")])
+def test_a_wait_for_a_connection_is_rated_as_the_requirement_says(value: float, state: str) -> None:
+    """A13: 50, 100, 500 ms."""
+    assert kpi("db_wait_p95").rate(value) == state
+
+
+def test_a_figure_without_a_target_is_only_measured() -> None:
+    assert figure(Direction.NEITHER, None, None, None).rate(0.0) is KpiState.MEASURED
+
+
+def test_thresholds_out_of_order_or_in_part_are_refused() -> None:
+    for bounds in ((0.7, 0.8, 0.9), (0.9, None, None)):
+        with pytest.raises(InputError):
+            figure(Direction.HIGHER, *bounds)
+    with pytest.raises(InputError):
+        figure(Direction.NEITHER, 0.9, 0.8, 0.7)
+
+
+def test_the_registry_names_every_figure_once() -> None:
+    ids = [item.id for item in registry()]
+    assert len(ids) == len(set(ids)) >= 12
+    assert kpi("runs").source == "PostgreSQL"
+    assert kpi("http_p95").source == "Prometheus"
+    with pytest.raises(NotFoundError):
+        kpi("nothing")
+
+
+@pytest.mark.parametrize(
+    ("hours", "minutes", "count"), [(1, 2, 30), (6, 15, 24), (24, 30, 48), (24 * 7, 180, 56), (24 * 30, 720, 60)]
+)
+def test_the_usual_ranges_have_round_steps(hours: int, minutes: int, count: int) -> None:
+    grid = grid_of(Interval(NOON - timedelta(hours=hours), NOON))
+    assert (grid.step, grid.count) == (timedelta(minutes=minutes), count)
+    assert grid.before == NOON - timedelta(hours=2 * hours)
+
+
+@given(st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=400)))
+def test_steps_cover_any_interval(length: timedelta) -> None:
+    grid = grid_of(Interval(NOON - length, NOON))
+    assert 1 <= grid.count <= MAX_POINTS
+    assert grid.starts[-1] < NOON
+    assert grid.starts[-1] + grid.step >= NOON
+
+
+def test_an_empty_interval_is_refused() -> None:
+    with pytest.raises(InputError, match="empty interval"):
+        grid_of(Interval(NOON, NOON))
+
+
+def test_a_quantile_is_that_of_prometheus() -> None:
+    """Hand-computed: 100 observations, 90 at most 0.1 s, 98 at most 0.5 s; p95 lies 5/8 into the second bucket."""
+    bounds = np.array([0.1, 0.5, np.inf])
+    assert histogram_quantile(0.95, bounds, np.array([90.0, 98.0, 100.0])) == pytest.approx(0.1 + 0.4 * 5 / 8)
+    assert histogram_quantile(0.99, bounds, np.array([90.0, 98.0, 100.0])) == 0.5
+    assert histogram_quantile(0.5, bounds, np.array([100.0, 100.0, 100.0])) == pytest.approx(0.05)
+
+
+def test_a_quantile_of_nothing_is_not_known() -> None:
+    assert histogram_quantile(0.95, np.array([0.1, np.inf]), np.array([0.0, 0.0])) is None
+    assert histogram_quantile(0.95, np.array([np.inf]), np.array([5.0])) is None
