@@ -121,11 +121,11 @@ def _read(
     # Nothing but the texts of this module goes into the statement; every value is bound.
     columns = ", ".join(f"{expression} AS {column}" for column, expression in table.columns.items())
     statement = (
-        "SELECT is_current, step, grouping(step) AS is_total, bool_or(origin = 'demo') AS has_demo, max(at) AS newest,"
-        f" {columns} FROM (SELECT facts.*, at >= :since AS is_current,"
+        "SELECT is_current, step, grouping(step) AS is_total, bool_or(origin = 'demo') AS has_demo,"  # noqa: S608
+        f" max(at) AS newest, {columns} FROM (SELECT facts.*, at >= :since AS is_current,"
         " CASE WHEN at >= :since THEN date_bin(CAST(:step AS interval), at, :since) END AS step"
         f" FROM ({table.rows.replace('{where}', where)}) AS facts) AS placed"
-        " GROUP BY GROUPING SETS ((is_current), (is_current, step))"  # noqa: S608
+        " GROUP BY GROUPING SETS ((is_current), (is_current, step))"
     )
     parameters = {
         "before": grid.before,
