@@ -1,12 +1,14 @@
-"""The scope of one job: its correlation id, its metrics, and what becomes of its errors.
+"""The scope of one job and of one attempt at a node: correlation id, metrics, and what becomes of errors.
 
 Every job is counted started, then finished, retried or failed, and timed, here and not by hand. An error goes to RQ
-as it is; RQ repeats the job only when the error says that trying again may help.
+as it is; RQ repeats the job only when the error says that trying again may help. This is the one place of the worker
+where unknown errors end: a node may raise anything, and a process has to live on.
 """
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from rq import get_current_job
@@ -19,6 +21,69 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _log = get_logger(__name__)
+
+
+class NodeTimeoutError(HelmsightError):
+    """A node took longer than it may; the work was stopped."""
+
+    code = "timeout"
+    status = 504
+    retryable = True
+
+
+class NodeDiedError(HelmsightError):
+    """The process that carried a node died or was killed."""
+
+    code = "died"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed, in a form that can be stored."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after_s: float | None = None
+    """How long the other side asked us to wait, if it did."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it stands in ``node_run.error``."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return *error* as a failure; what we do not know is not worth a second attempt."""
+    if isinstance(error, HelmsightError):
+        wait = error.context.get("retry_after_s")
+        retryable = error.retryable or wait is not None
+        return Failure(error.code, error.message[:2000], retryable, None if wait is None else float(wait))
+    message = f"{type(error).__name__}: {error}"[:2000]
+    return Failure("unexpected", message, retryable=isinstance(error, OSError))
+
+
+async def attempted(work: Awaitable[R]) -> R | Failure:
+    """Wait for *work* and return what it returns, or the failure of the error it raises; cancellation passes."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - an edge: a node may raise anything
+        return _logged(error)
+
+
+def tried(work: Callable[[], R]) -> R | Failure:
+    """Call *work* and return what it returns, or the failure of the error it raises."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - an edge: a node or a tick may raise anything
+        return _logged(error)
+
+
+def _logged(error: Exception) -> Failure:
+    failure = failure_of(error)
+    if failure.code == "unexpected":
+        _log.warning("unexpected error", error=failure.message, exc_info=error)
+    return failure
 
 
 def job(function: Callable[P, R]) -> Callable[P, R]:

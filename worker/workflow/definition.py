@@ -375,12 +375,13 @@ def _config_problems(place: int, item: Mapping[str, Any]) -> list[Problem]:
     config = item.get("config", {})
     return [
         Problem(("nodes", place, "config", *path), reason)
-        for path, reason in violations(_config_validator(name), config, templated=True)
+        for path, reason in violations(config_validator(name), config, templated=True)
     ]
 
 
 @functools.cache
-def _config_validator(kind: str) -> jsonschema_rs.Validator:
+def config_validator(kind: str) -> jsonschema_rs.Validator:
+    """Return the validator of a node's ``config`` for the kind called *kind*, which has to exist."""
     return validator(dict(registry()[kind].config_schema))
 
 

@@ -1,0 +1,102 @@
+"""Jobs of the queue ``models``."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from analytics.core.errors import DependencyError, HelmsightError, InvariantError
+from analytics.core.logging import correlation_id, get_logger
+from worker.pools.messages import ChildAnswer, ChildRequest
+from worker.runtime import Failure, failure_of, job, tried
+from worker.workflow.remote import RemoteInput, RemoteNode, begin, finish
+
+_LONGEST_WAIT_S = 2.0
+
+
+class Carrier:
+    """Takes a node, has the child carry it, writes its end down."""
+
+    def __init__(
+        self, engine: Engine, ask: Callable[[ChildRequest], ChildAnswer], *, executor: str, stop: threading.Event
+    ) -> None:
+        self._engine = engine
+        self._ask = ask
+        self._executor = executor
+        self._stop = stop
+        self.busy = 0
+        """1 while a node is carried."""
+
+    def carry(self, node: RemoteNode) -> bool:
+        """Carry *node*; False when there was nothing to do, because somebody has, or nobody waits for it.
+
+        Raises:
+            DependencyError: If PostgreSQL stays away; the executor has the node carried again.
+        """
+        self.busy = 1
+        try:
+            try:
+                given = begin(self._engine, node, executor=self._executor)
+            except DependencyError:
+                raise
+            except HelmsightError as error:
+                answer = ChildAnswer(None, failure_of(error))
+            else:
+                if given is None:
+                    return False
+                answer = self._carried(node, given)
+            self._finish(node, answer)
+        finally:
+            self.busy = 0
+        return True
+
+    def _carried(self, node: RemoteNode, given: RemoteInput) -> ChildAnswer:
+        request = ChildRequest(
+            kind=given.kind,
+            run_id=node.run_id,
+            run_created_at=node.run_created_at,
+            node_id=node.node_id,
+            attempt=node.attempt,
+            config=given.config,
+            timeout=given.node.timeout,
+            correlation_id=correlation_id(),
+        )
+        answer = tried(lambda: self._ask(request))
+        return ChildAnswer(None, answer) if isinstance(answer, Failure) else answer
+
+    def _finish(self, node: RemoteNode, answer: ChildAnswer) -> None:
+        """Write the end down; when PostgreSQL is away, wait for it rather than lose what was worked out."""
+        wait_s = 0.1
+        while True:
+            try:
+                kept = finish(self._engine, node, executor=self._executor, output=answer.output, failure=answer.failure)
+            except DependencyError:
+                if self._stop.wait(wait_s):
+                    raise
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                if not kept:
+                    get_logger(__name__).info("nobody waits for the node", node=node.node_id, run=str(node.run_id))
+                return
+
+
+_carrier: Carrier | None = None
+
+
+def bind(carrier: Carrier) -> None:
+    """Say who carries nodes in this process; the model worker does so at its start."""
+    global _carrier  # noqa: PLW0603 - one worker a process
+    _carrier = carrier
+
+
+@job
+def run_node(*, run_id: str, run_created_at: str, node_id: str, attempt: int) -> None:
+    """Carry one attempt at one node.
+
+    Safe to run twice: only the first takes the row of ``node_run`` from pending to running.
+    """
+    if _carrier is None:
+        raise InvariantError("A node reached a process that carries none; the executor sends it again.")
+    _carrier.carry(RemoteNode(uuid.UUID(run_id), datetime.fromisoformat(run_created_at), node_id, attempt))

@@ -1,0 +1,140 @@
+"""The parent's side of the child: start it, ask it, kill it with all it started, replace it when it grew."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+import psutil
+
+from analytics.core.logging import get_logger
+from analytics.core.settings import Settings
+from worker.pools.messages import ChildAnswer, ChildRequest
+from worker.runtime import Failure, NodeDiedError
+from worker.workflow.transports import timed_out
+
+MAX_REQUESTS = 200
+MAX_RSS_BYTES = 1536 * 2**20
+
+_log = get_logger(__name__)
+
+
+class ChildProcess:
+    """One killable child, started at the first request; :meth:`kill` may be called from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+        self._lifeline: int | None = None
+        self._lock = threading.RLock()
+        self._requests = 0
+        self._killed_because: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the child's process id, or None when there is none."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def ask(self, request: ChildRequest) -> ChildAnswer:
+        """Have the child carry *request*; when it takes too long it is killed."""
+        self._replace_if_worn()
+        pipe = self._start_if_needed()
+        timeout_s = request.timeout.total_seconds()
+        self._killed_because = None
+        self._requests += 1
+        try:
+            pipe.send(request)
+            if not pipe.poll(timeout_s):
+                self.kill("timeout")
+                failure = timed_out(request.node_id, timeout_s)
+                return ChildAnswer(None, Failure(failure.code, failure.message, retryable=True))
+            answer: ChildAnswer = pipe.recv()
+        except (EOFError, OSError):
+            return ChildAnswer(None, self._death(request.node_id))
+        else:
+            return answer
+
+    def kill(self, because: str) -> None:
+        """Kill the child and everything it started."""
+        with self._lock:
+            process = self._process
+            if process is None:
+                return
+            self._killed_because = because
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the child."""
+        self.kill("closed")
+        self._forget()
+
+    def warm_up(self) -> None:
+        """Start the child now, so that the first node does not wait for it."""
+        self._start_if_needed()
+
+    def _death(self, node_id: str) -> Failure:
+        because = self._killed_because
+        code = self._forget()
+        if because == "stopped":
+            return Failure("cancelled", f"The node {node_id!r} was stopped on request.", retryable=False)
+        if because is not None:
+            return Failure(
+                NodeDiedError.code, f"The model worker was stopped while it carried {node_id!r}.", retryable=True
+            )
+        _log.warning("child died", node=node_id, code=code)
+        return Failure(
+            NodeDiedError.code, f"The process that carried {node_id!r} died (exit code {code}).", retryable=True
+        )
+
+    def _replace_if_worn(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is not None or self._requests >= MAX_REQUESTS:
+            self.close()
+            return
+        with suppress(psutil.Error):
+            if psutil.Process(process.pid).memory_info().rss > MAX_RSS_BYTES:
+                _log.info("child replaced because it grew", pid=process.pid)
+                self.close()
+
+    def _start_if_needed(self) -> Connection:
+        if self._pipe is not None and self._process is not None and self._process.poll() is None:
+            return self._pipe
+        self._forget()
+        ours, theirs = Pipe()
+        lifeline, held = os.pipe()
+        started = time.perf_counter()
+        with self._lock:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "worker.pools.child", str(theirs.fileno()), str(lifeline)],
+                pass_fds=(theirs.fileno(), lifeline),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+            )
+        theirs.close()
+        os.close(lifeline)
+        self._pipe, self._lifeline, self._requests = ours, held, 0
+        ours.send(self._settings)
+        _log.info("child started", pid=self._process.pid, duration_s=round(time.perf_counter() - started, 3))
+        return ours
+
+    def _forget(self) -> int | None:
+        """Drop what belongs to the child; return its exit code, or None when there was none."""
+        with self._lock:
+            process, self._process = self._process, None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+        return None if process is None else process.wait()

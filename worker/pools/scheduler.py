@@ -1,0 +1,180 @@
+"""The scheduler: what has to happen every so often, and the queue ``upkeep``.
+
+Several schedulers do no harm: ticks happen in the one that holds an advisory lock, and every tick is safe to repeat.
+Each tick has a thread of its own, so that a slow Prometheus does not hold up the recovery of runs.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, exc, text
+
+from analytics.core.clock import utc_now
+from analytics.core.logging import correlated, get_logger
+from analytics.core.settings import Settings
+from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
+from analytics.slo.ingest import ingest
+from analytics.sources.prometheus import PromClient
+from analytics.sources.system import record, sample_system
+from analytics.store.engine import session_scope
+from analytics.store.partitions import ensure_partitions
+from worker.catalog import QueueName
+from worker.jobs import upkeep
+from worker.mcp.catalogue import refresh_catalogue_once
+from worker.pools.process import WorkerProcess, worker_process
+from worker.pools.rq_worker import OneQueueWorker, work_until_stopped
+from worker.queues import queue_depths
+from worker.runtime import Failure, tried
+from worker.workflow.definition import ensure_builtin_workflows
+from worker.workflow.lease import beat_s
+from worker.workflow.reconcile import reconcile
+
+KEEP_WORKERS = timedelta(days=7)
+
+_LOCK = text("SELECT pg_try_advisory_lock(hashtext('helmsight.scheduler'))")
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Something that has to happen every so often."""
+
+    name: str
+    every_s: float
+    work: Callable[[], object]
+
+
+class Leadership:
+    """Whether this process is the scheduler that acts: it holds an advisory lock on a connection of its own."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._engine = process.engine
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    def is_held(self) -> bool:
+        """Tell whether it acts now; takes the lock when nobody has it."""
+        with self._lock:
+            try:
+                if self._connection is not None:
+                    self._connection.execute(text("SELECT 1"))
+                    return True
+                connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                if connection.scalar(_LOCK):
+                    self._connection = connection
+                    return True
+                connection.close()
+            except exc.SQLAlchemyError as error:
+                _log.warning("scheduler's lock lost", error=str(error).split("\n")[0])
+                self._drop()
+            return False
+
+    def close(self) -> None:
+        """Give the lock up."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+
+def ticks(process: WorkerProcess) -> list[Tick]:
+    """Return what the scheduler does, and how often."""
+    settings, engine = process.settings, process.engine
+    prom = PromClient(settings.prometheus.url, settings.prometheus.timeout) if settings.prometheus.url else None
+    lease = settings.worker.lease
+    return [
+        Tick("reconcile", beat_s(lease), lambda: reconcile(engine, process.redis, grace=2 * lease / 3)),
+        Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
+        Tick("sample_system", 30, lambda: _sample_system(process)),
+        Tick("sample_queues", 15, lambda: _sample_queues(process)),
+        Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
+        Tick("ensure_builtins", 3600, lambda: _ensure_builtins(process)),
+        Tick("forget_workers", 3600, lambda: _forget_workers(process)),
+        Tick("refresh_mcp", 300, lambda: refresh_catalogue_once(settings, engine)),
+    ]
+
+
+def scheduler(settings: Settings) -> None:
+    """Tick, and work off the queue ``upkeep``, until SIGTERM."""
+    with worker_process("scheduler", settings, slots=1) as process, ExitStack() as stack:
+        leadership = Leadership(process)
+        stack.callback(leadership.close)
+        upkeep.bind(lambda: refresh_catalogue_once(settings, process.engine))
+        for tick in ticks(process):
+            stack.enter_context(_ticking(tick, process, leadership))
+        work_until_stopped(process, lambda: _upkeep_worker(process))
+
+
+def _upkeep_worker(process: WorkerProcess) -> OneQueueWorker:
+    return OneQueueWorker(QueueName.UPKEEP, process.redis, name=process.name, stop=process.stop)
+
+
+@contextmanager
+def _ticking(tick: Tick, process: WorkerProcess, leadership: Leadership) -> Iterator[None]:
+    def loop() -> None:
+        wait_s = 0.0
+        while not process.stop.wait(wait_s):
+            began = time.monotonic()
+            acted = leadership.is_held()
+            if acted:
+                _once(tick)
+            # Whoever does not lead asks again soon, to take over when the leader is gone.
+            every_s = tick.every_s if acted else min(tick.every_s, 5.0)
+            wait_s = max(0.05, every_s - (time.monotonic() - began))
+
+    thread = threading.Thread(target=loop, name=tick.name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        process.stop.set()
+        thread.join(timeout=2)
+
+
+def _once(tick: Tick) -> None:
+    started = time.perf_counter()
+    with correlated():
+        result = tried(tick.work)
+        JOBS.labels(tick.name, "failed" if isinstance(result, Failure) else "finished").inc()
+        if isinstance(result, Failure):
+            _log.warning("tick failed", tick=tick.name, error=result.message)
+    JOB_SECONDS.labels(tick.name).observe(time.perf_counter() - started)
+
+
+def _sample_system(process: WorkerProcess) -> None:
+    home = process.settings.home
+    measurements = sample_system(home if home.is_dir() else Path("/"))
+    with session_scope(process.engine) as session:
+        record(session, measurements, utc_now())
+
+
+def _sample_queues(process: WorkerProcess) -> None:
+    for depth in queue_depths(process.redis):
+        QUEUE_DEPTH.labels(depth.name).set(depth.waiting)
+
+
+def _ensure_partitions(process: WorkerProcess) -> None:
+    with session_scope(process.engine) as session:
+        ensure_partitions(session.connection())
+
+
+def _ensure_builtins(process: WorkerProcess) -> None:
+    with session_scope(process.engine) as session:
+        ensure_builtin_workflows(session)
+
+
+def _forget_workers(process: WorkerProcess) -> None:
+    with session_scope(process.engine) as session:
+        session.execute(
+            text("DELETE FROM worker_process WHERE seen_at < :before"), {"before": utc_now() - KEEP_WORKERS}
+        )

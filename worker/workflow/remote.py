@@ -1,0 +1,306 @@
+"""Nodes that run in the child of a model worker: both ends of the way there and back.
+
+The job in Redis names the node only. The model worker takes the row of ``node_run`` from pending to running in its own
+name, reads the node's input from PostgreSQL, and writes the end into that row; a notification tells the executor, and
+a poll every two seconds covers lost ones. Results go by the row and not by Redis because a finished page of OCR is
+then kept even when Redis, or the worker that waits for it, has died meanwhile.
+"""
+
+import asyncio
+import contextlib
+import functools
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from redis import Redis, RedisError
+from rq import Queue
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from analytics.core.errors import DependencyError, NotFoundError
+from analytics.core.logging import correlation_id, get_logger
+from analytics.live.client import redis_errors
+from analytics.store.engine import session_scope, translated
+from worker.catalog import RUN_NODE, QueueName
+from worker.enqueue import CONTROL_CHANNEL, enqueue
+from worker.queues import SERIALIZER
+from worker.runtime import Failure, NodeDiedError
+from worker.workflow.definition import Definition, Node
+from worker.workflow.inputs import resolved_config, scope_of
+from worker.workflow.kinds import find_kind
+from worker.workflow.records import ClaimedRun
+from worker.workflow.results import to_json
+
+POLL_S = 2.0
+_ABSENT_POLLS = 2
+"""A pending node whose job is in no queue at this many polls in a row is sent again."""
+_BACKSTOP_S = 60
+
+_POLL = text(
+    "SELECT n.run_id, n.node_id, n.status, n.attempt, n.output, n.error, n.executor,"
+    " n.executor IS NOT NULL AND coalesce(p.stopped_at IS NOT NULL OR p.seen_at < now() - :lease, true) AS abandoned"
+    " FROM unnest(CAST(:runs AS uuid[]), CAST(:created AS timestamptz[]), CAST(:nodes AS text[]))"
+    " AS x(run_id, run_created_at, node_id)"
+    " JOIN node_run n ON n.run_id = x.run_id AND n.run_created_at = x.run_created_at AND n.node_id = x.node_id"
+    " LEFT JOIN worker_process p ON p.name = n.executor"
+)
+_BEGIN = text(
+    "UPDATE node_run SET status = 'running', executor = :executor, started_at = now()"
+    " WHERE run_id = :run_id AND run_created_at = :created_at AND node_id = :node_id AND map_index = -1"
+    " AND status = 'pending' AND attempt = :attempt RETURNING node_id"
+)
+_FINISH = text(
+    "UPDATE node_run SET status = :status, finished_at = now(), output = CAST(:output AS jsonb),"
+    " error = CAST(:error AS jsonb)"
+    " WHERE run_id = :run_id AND run_created_at = :created_at AND node_id = :node_id AND map_index = -1"
+    " AND status = 'running' AND attempt = :attempt AND executor = :executor RETURNING node_id"
+)
+_INPUT = text(
+    "SELECT r.input, v.spec FROM run r"
+    " JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.version"
+    " WHERE r.id = :run_id AND r.created_at = :created_at"
+)
+_OUTPUTS = text(
+    "SELECT node_id, output FROM node_run WHERE run_id = :run_id AND run_created_at = :created_at"
+    " AND map_index = -1 AND status = 'completed'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteNode:
+    """Which attempt at which node a model worker is to carry."""
+
+    run_id: uuid.UUID
+    run_created_at: datetime
+    node_id: str
+    attempt: int
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of its job."""
+        return f"node-{self.run_id}-{self.node_id}-a{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteInput:
+    """What the child needs to carry it."""
+
+    node: Node
+    kind: str
+    config: dict[str, Any]
+
+
+@dataclass
+class _Wait:
+    node: RemoteNode
+    timeout_s: float
+    done: asyncio.Future[Any]
+    correlation: str | None
+    job_id: str
+    sent: bool = False
+    absent: int = 0
+    resent: int = field(default=0)
+
+
+class ModelDispatch:
+    """The executor's end; belongs to one event loop."""
+
+    def __init__(self, engine: AsyncEngine, client: Redis, *, lease: timedelta) -> None:
+        self._engine = engine
+        self._client = client
+        self._lease = lease
+        self._waiting: dict[tuple[uuid.UUID, str], _Wait] = {}
+        self._poke = asyncio.Event()
+
+    async def run(self, run: ClaimedRun, node: Node, attempt: int) -> Any:
+        """Have a model worker carry the node; return its output or its failure."""
+        remote = RemoteNode(run.id, run.created_at, node.id, attempt)
+        wait = _Wait(
+            node=remote,
+            timeout_s=node.timeout.total_seconds(),
+            done=asyncio.get_running_loop().create_future(),
+            correlation=correlation_id(),
+            job_id=remote.job_id,
+        )
+        self._waiting[run.id, node.id] = wait
+        try:
+            await self._send(wait)
+            self._poke.set()
+            return await wait.done
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._stop, wait)
+            raise
+        finally:
+            self._waiting.pop((run.id, node.id), None)
+
+    def heard(self) -> None:
+        """Look at the rows soon: a model worker has told that it finished something."""
+        self._poke.set()
+
+    async def watch_forever(self) -> None:
+        """Look at the rows of what is under way, when told and every two seconds, until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._poke.wait()
+            told = self._poke.is_set()
+            self._poke.clear()
+            if self._waiting:
+                try:
+                    await self._poll(told=told)
+                except DependencyError as error:
+                    get_logger(__name__).warning("model nodes not looked at", error=error.message)
+                    await asyncio.sleep(POLL_S / 4)
+
+    async def _poll(self, *, told: bool) -> None:
+        waits = list(self._waiting.values())
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(
+                    _POLL,
+                    {
+                        "runs": [wait.node.run_id for wait in waits],
+                        "created": [wait.node.run_created_at for wait in waits],
+                        "nodes": [wait.node.node_id for wait in waits],
+                        "lease": self._lease,
+                    },
+                )
+                found = {(row.run_id, row.node_id): row for row in rows}
+        for wait in waits:
+            row = found.get((wait.node.run_id, wait.node.node_id))
+            if row is None or wait.done.done() or row.attempt != wait.node.attempt:
+                continue
+            if row.status == "completed":
+                wait.done.set_result(row.output)
+            elif row.status == "failed":
+                error = row.error or {}
+                wait.done.set_result(
+                    Failure(
+                        error.get("code", "unexpected"),
+                        error.get("message", ""),
+                        retryable=bool(error.get("retryable")),
+                    )
+                )
+            elif row.status == "running" and row.abandoned:
+                wait.done.set_result(died(f"The model worker {row.executor} died while it carried the node."))
+            elif row.status == "pending" and not told:
+                await self._resend_if_absent(wait)
+
+    async def _resend_if_absent(self, wait: _Wait) -> None:
+        if wait.sent:
+            position = await asyncio.to_thread(self._position, wait.job_id)
+            wait.absent = wait.absent + 1 if position is None else 0
+            if wait.absent < _ABSENT_POLLS:
+                return
+            wait.absent = 0
+            wait.resent += 1
+            wait.job_id = f"{wait.node.job_id}-r{wait.resent}"
+        await self._send(wait)
+
+    async def _send(self, wait: _Wait) -> None:
+        node = wait.node
+        send = functools.partial(
+            enqueue,
+            self._client,
+            RUN_NODE,
+            {
+                "run_id": str(node.run_id),
+                "run_created_at": node.run_created_at.isoformat(),
+                "node_id": node.node_id,
+                "attempt": node.attempt,
+            },
+            job_id=wait.job_id,
+            correlation=wait.correlation,
+            timeout_s=wait.timeout_s + _BACKSTOP_S,
+        )
+        try:
+            await asyncio.to_thread(send)
+            wait.sent = True
+        except DependencyError as error:
+            get_logger(__name__).warning("model node waits for Redis", node=node.node_id, error=error.message)
+
+    def _position(self, job_id: str) -> int | None:
+        try:
+            with redis_errors("a job was looked for"):
+                return Queue(QueueName.MODELS, connection=self._client, serializer=SERIALIZER).get_job_position(job_id)
+        except DependencyError:
+            return 0  # Redis is away: not known to be lost.
+
+    def _stop(self, wait: _Wait) -> None:
+        """Take the job out of the queue, or have its child killed; a result that comes anyway finds no row."""
+        queue = Queue(QueueName.MODELS, connection=self._client, serializer=SERIALIZER)
+        try:
+            if queue.get_job_position(wait.job_id) is not None:
+                queue.remove(wait.job_id)
+            else:
+                send_stop_job_command(self._client, wait.job_id, serializer=SERIALIZER)
+        except (InvalidJobOperation, NoSuchJobError):
+            pass  # It has ended already.
+        except RedisError as error:
+            get_logger(__name__).warning("model node not stopped", job=wait.job_id, error=str(error))
+
+
+def begin(engine: Engine, node: RemoteNode, *, executor: str) -> RemoteInput | None:
+    """Take *node* in the name of *executor*, or return None when somebody has, or nobody waits for it any more.
+
+    Raises:
+        DependencyError: If PostgreSQL does not answer; nothing was taken.
+        InputError: If the node's templates name what is not there; it was taken, and has to be finished.
+    """
+    key = _key(node)
+    with session_scope(engine) as session:
+        if session.execute(_BEGIN, {**key, "executor": executor}).one_or_none() is None:
+            return None
+        row = session.execute(_INPUT, key).one_or_none()
+        outputs = {found.node_id: {"output": found.output} for found in session.execute(_OUTPUTS, key)}
+    if row is None:
+        raise NotFoundError(f"The definition of the run {node.run_id} is gone; {node.node_id!r} was not run.")
+    scope = scope_of(node.run_id, node.run_created_at, row.input)
+    scope["nodes"] = outputs
+    definition = Definition.from_spec(row.spec)
+    step = next((item for item in definition.nodes if item.id == node.node_id), None)
+    if step is None:
+        raise NotFoundError(f"The workflow has no node {node.node_id!r}; nothing was run.")
+    return RemoteInput(step, step.kind, resolved_config(find_kind(step.kind), step, scope))
+
+
+def finish(engine: Engine, node: RemoteNode, *, executor: str, output: str | None, failure: Failure | None) -> bool:
+    """Write the end of *node* and tell the executor; False when nobody waits for it any more.
+
+    Raises:
+        DependencyError: If PostgreSQL does not answer; nothing was written.
+    """
+    with session_scope(engine) as session:
+        kept = session.execute(
+            _FINISH,
+            {
+                **_key(node),
+                "executor": executor,
+                "status": "completed" if failure is None else "failed",
+                "output": output,
+                "error": None if failure is None else to_json(failure.as_dict()),
+            },
+        ).one_or_none()
+        session.execute(
+            text("SELECT pg_notify(:channel, :payload)"),
+            {"channel": CONTROL_CHANNEL, "payload": f"node:{node.run_id}:{node.node_id}"},
+        )
+    return kept is not None
+
+
+def died(message: str) -> Failure:
+    """Return the failure of a node whose carrier is gone."""
+    return Failure(NodeDiedError.code, message, retryable=True)
+
+
+def _key(node: RemoteNode) -> dict[str, Any]:
+    return {
+        "run_id": node.run_id,
+        "created_at": node.run_created_at,
+        "node_id": node.node_id,
+        "attempt": node.attempt,
+    }
