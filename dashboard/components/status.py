@@ -33,6 +33,7 @@ KPI_LOOKS: Mapping[str, Look] = {
     "good": Look("Good", ":material/thumb_up:", "blue"),
     "warning": Look("Warning", ":material/warning:", "orange"),
     "critical": Look("Critical", ":material/error:", "red"),
+    "measured": Look("Measured", ":material/straighten:", "gray"),
     "no_data": Look("No data", ":material/help:", "gray"),
     "no_source": Look("No source", ":material/link_off:", "gray"),
 }

@@ -27,7 +27,6 @@ class Column(Generic[T]):
     kind: Kind = "text"
     help: str | None = None
     width: Width | None = None
-    is_pinned: bool = False
 
 
 def table(
@@ -81,22 +80,27 @@ def _titles(columns: Sequence[Column[T]]) -> list[str]:
 
 def _values(rows: Sequence[T], column: Column[T]) -> Any:
     values = [column.take(row) for row in rows]
-    match column.kind:
-        case "moment":
-            return pd.Series(pd.to_datetime(values, utc=True)) if values else pd.Series([], dtype="datetime64[ns, UTC]")
-        case "state":
-            return [[value.word] if isinstance(value, Look) else [] for value in values]
-        case "ratio" | "progress":
-            return pd.Series([None if value is None else float(value) for value in values], dtype="float64")
-        case "number" | "seconds" | "bytes" | "usd":
-            return pd.Series([None if value is None else float(value) for value in values], dtype="float64")
-        case _:
-            return values
+    if column.kind == "moment":
+        return pd.Series(pd.to_datetime(values, utc=True)) if values else pd.Series([], dtype="datetime64[ns, UTC]")
+    if column.kind == "state":
+        return [[value.word] if isinstance(value, Look) else [] for value in values]
+    if column.kind == "trend":
+        return [_trend(value) for value in values]
+    if column.kind in _FORMATS or column.kind == "progress":
+        scale = 100.0 if column.kind == "ratio" else 1.0
+        return pd.Series([None if value is None else scale * float(value) for value in values], dtype="float64")
+    return values
+
+
+def _trend(values: Sequence[float | None]) -> list[float]:
+    """Return what is known of a trend; nothing when that is less than a line."""
+    known = [float(value) for value in values if value is not None]
+    return known if len(known) > 1 else []
 
 
 _FORMATS: Mapping[Kind, str] = {
     "number": "localized",
-    "ratio": "percent",
+    "ratio": "%.1f %%",
     "seconds": "%.2f s",
     "bytes": "bytes",
     "usd": "$%.2f",
@@ -104,7 +108,7 @@ _FORMATS: Mapping[Kind, str] = {
 
 
 def _config(column: Column[T], rows: Sequence[T]) -> Any:
-    shared: dict[str, Any] = {"help": column.help, "width": column.width, "pinned": column.is_pinned or None}
+    shared: dict[str, Any] = {"help": column.help, "width": column.width}
     make = st.column_config
     if column.kind in _FORMATS:
         return make.NumberColumn(column.title, format=_FORMATS[column.kind], **shared)

@@ -1,0 +1,208 @@
+"""What people can do on pages: each checks the role, does one thing, and makes what it changed be read anew."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from analytics.core.clock import utc_now
+from analytics.core.errors import HelmsightError, InputError
+from analytics.core.ids import new_secret
+from analytics.store.engine import session_scope
+from analytics.store.queries import audit, identity
+from dashboard import data, formats
+from dashboard.auth import accounts
+from dashboard.auth.roles import Role
+from dashboard.auth.sessions import Viewer
+from dashboard.auth.viewer import current_viewer, require
+from dashboard.components import states
+from dashboard.context import get_context
+from worker.enqueue import QueuedRun
+from worker.workflow.definition import parse_definition, register_workflow
+
+T = TypeVar("T")
+
+_ONE_TIME_BYTES = 12
+
+
+def attempt(do: Callable[[], T]) -> T | None:
+    """Return what *do* returns, or None after drawing why it was refused; for buttons that act."""
+    try:
+        return do()
+    except InputError as error:
+        states.refused(error)
+    except HelmsightError as error:
+        st.error(error.message, icon=":material/error:")
+    return None
+
+
+def succeeds(do: Callable[[], object]) -> bool:
+    """Return whether *do* went through, after drawing why when it was refused."""
+
+    def done() -> bool:
+        do()
+        return True
+
+    return attempt(done) is not None
+
+
+def queued_words(queued: QueuedRun) -> str:
+    """Return what became of a request, in one sentence."""
+    place = f"place {queued.position} in the queue" if queued.position else "it already runs"
+    estimate = ""
+    if queued.estimated_duration_s is not None:
+        estimate = f", usually takes {formats.duration(queued.estimated_duration_s)}"
+    late = "" if queued.woken else " Redis is away: the run is kept and starts when Redis returns."
+    return f"Queued: {place}{estimate}.{late}"
+
+
+# ---- Operators ----
+
+
+def start_run(workflow: str, params: Mapping[str, Any], *, priority: int = 0) -> QueuedRun:
+    """Queue a run of *workflow*."""
+    viewer = _allowed(Role.OPERATOR, "start a run")
+    queued = get_context().door.queue_run(
+        workflow=workflow, params=params, requested_by=viewer.actor, trigger="page", priority=priority
+    )
+    _changed_runs()
+    return queued
+
+
+def cancel_run(run_id: uuid.UUID) -> None:
+    """Ask for the end of a run."""
+    viewer = _allowed(Role.OPERATOR, "cancel a run")
+    get_context().door.cancel_run(run_id, requested_by=viewer.actor)
+    _changed_runs()
+
+
+def add_version(source: str) -> tuple[uuid.UUID, int]:
+    """Store the definition written in *source* as a new workflow or version; return its id and version."""
+    viewer = _allowed(Role.OPERATOR, "add a workflow version")
+    definition = parse_definition(source)
+    with session_scope(get_context().engine) as session:
+        workflow_id, version = register_workflow(session, definition, created_by=viewer.actor)
+        audit.record(
+            session,
+            actor=viewer.actor,
+            action="workflow.version_added",
+            object_type="workflow",
+            object_id=str(workflow_id),
+            detail={"version": version},
+        )
+    data.list_workflows.forget()
+    data.workflow.forget()
+    return workflow_id, version
+
+
+def read_document(name: str, content: bytes) -> QueuedRun:
+    """Store an uploaded file and queue its reading."""
+    viewer = _allowed(Role.OPERATOR, "upload a document")
+    queued = get_context().door.queue_ocr(
+        name=name, content=content, options={}, requested_by=viewer.actor, trigger="page"
+    )
+    data.list_documents.forget()
+    _changed_runs()
+    return queued
+
+
+def call_tool(server: str, tool: str, arguments: Mapping[str, Any]) -> QueuedRun:
+    """Queue a call of an MCP tool."""
+    viewer = _allowed(Role.OPERATOR, "call an MCP tool")
+    queued = get_context().door.queue_mcp_call(
+        server=server, tool=tool, arguments=arguments, requested_by=viewer.actor, trigger="page"
+    )
+    _changed_runs()
+    return queued
+
+
+def refresh_tools() -> bool:
+    """Ask for the lists of MCP tools to be read again."""
+    viewer = _allowed(Role.OPERATOR, "refresh the list of MCP tools")
+    taken = get_context().door.refresh_mcp(viewer.actor)
+    data.mcp_servers.forget()
+    data.mcp_tools.forget()
+    return taken
+
+
+# ---- Administrators ----
+
+
+def add_user(*, email: str, name: str, role: str) -> str:
+    """Add an account; return its one-time password, which is stored nowhere."""
+    viewer = _allowed(Role.ADMIN, "add a user")
+    password = new_secret(_ONE_TIME_BYTES)
+    with session_scope(get_context().engine) as session:
+        accounts.create_user(
+            session, email=email, name=name, role=Role.parse(role), password=password, must_change_password=True
+        )
+        audit.record(
+            session, actor=viewer.actor, action="user.added", object_type="user", object_id=email, detail={"role": role}
+        )
+    data.list_users.forget()
+    return password
+
+
+def change_user(user: identity.UserRow, *, role: str | None = None, disabled: bool | None = None) -> None:
+    """Change the role of an account, or disable or enable it; its sessions are checked again at once."""
+    viewer = _allowed(Role.ADMIN, "change a user")
+    with session_scope(get_context().engine) as session:
+        identity.update_user(session, user.id, role=role, disabled=disabled)
+        if disabled:
+            identity.revoke_sessions_of(session, user.id, now=utc_now())
+        audit.record(
+            session,
+            actor=viewer.actor,
+            action="user.changed",
+            object_type="user",
+            object_id=user.email,
+            detail={"role": role, "disabled": disabled},
+        )
+    get_context().sessions.forget()
+    data.list_users.forget()
+
+
+def reset_password(user: identity.UserRow) -> str:
+    """Give an account a new one-time password and end its sessions; return the password."""
+    viewer = _allowed(Role.ADMIN, "reset a password")
+    password = new_secret(_ONE_TIME_BYTES)
+    with session_scope(get_context().engine) as session:
+        accounts.change_password(session, user=user, password=password, must_change_password=True, actor=viewer.actor)
+    get_context().sessions.forget()
+    data.list_users.forget()
+    return password
+
+
+def add_token(*, email: str, name: str, role: str, days: int | None) -> str:
+    """Make an API token for an account; return its secret, which is shown once."""
+    _allowed(Role.ADMIN, "make an API token")
+    expires_at: datetime | None = None if days is None else utc_now() + timedelta(days=days)
+    with session_scope(get_context().engine) as session:
+        secret, _ = accounts.new_token(
+            session, user_email=email, name=name, role=Role.parse(role), expires_at=expires_at
+        )
+    data.list_tokens.forget()
+    return secret
+
+
+def revoke_token(token: identity.TokenRow) -> None:
+    """End an API token."""
+    viewer = _allowed(Role.ADMIN, "revoke an API token")
+    with session_scope(get_context().engine) as session:
+        identity.revoke_token(session, token.id, now=utc_now())
+        audit.record(session, actor=viewer.actor, action="token.revoked", object_type="token", object_id=token.prefix)
+    get_context().sessions.forget(token_id=token.id)
+    data.list_tokens.forget()
+
+
+def _allowed(role: Role, doing: str) -> Viewer:
+    viewer = current_viewer()
+    require(viewer, role, doing=doing)
+    return viewer
+
+
+def _changed_runs() -> None:
+    for question in (data.latest_runs, data.list_runs, data.run_counts, data.run, data.queue_state):
+        question.forget()

@@ -1,0 +1,97 @@
+"""The card of one key figure: value with unit, change, trend, state in words, target, sample count and age."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from analytics.core.clock import utc_now
+from analytics.kpi import KpiReading
+from dashboard import formats
+from dashboard.components.status import KPI_LOOKS, look_of
+from dashboard.filters import Filters
+from dashboard.links import page_of, query
+
+
+def kpi_card(reading: KpiReading, filters: Filters) -> None:
+    """Draw one card; its last line links to the figure's own view."""
+    kpi = reading.kpi
+    look = look_of(KPI_LOOKS, reading.state)
+    change = _change(reading)
+    with st.container(border=True, height="stretch", gap="xxsmall", key=f"kpi.{kpi.id}"):
+        st.metric(
+            kpi.title,
+            formats.quantity(reading.value, kpi.unit),
+            change,
+            delta_color=_delta_colour(reading),
+            delta_description=None if change is None else f"vs. the {_before(filters)} before",
+            chart_data=sparkline(reading.series),
+            chart_type="area",
+            help=how_computed(reading),
+        )
+        st.page_link(
+            str(page_of("overview").path),
+            label=f"{look.text}{_small_print(reading)}",
+            icon=look.icon,
+            help=f"Open {kpi.title}: its course, its target, and how it is computed.",
+            query_params=query(filters, kpi=kpi.id),
+        )
+
+
+def how_computed(reading: KpiReading) -> str:
+    """Return in words what the figure is, where it comes from, and on how much it rests."""
+    kpi = reading.kpi
+    lines = [str(kpi.doc).strip(), "", f"Source: {kpi.source}. {formats.plural(reading.samples, 'sample')}."]
+    if reading.includes_demo:
+        lines.append("Includes demo history.")
+    return "\n".join(lines)
+
+
+def target_words(kpi: Any) -> str | None:
+    """Return the target with the side on which it is met, or None when the figure has none."""
+    if kpi.target is None:
+        return None
+    sign = "≤" if is_lower_better(kpi) else "≥"
+    return f"{sign} {formats.quantity(kpi.target, kpi.unit)}"
+
+
+def is_lower_better(kpi: Any) -> bool:
+    """Return whether a smaller value is the better one."""
+    return str(getattr(kpi.direction, "value", kpi.direction)).lower() in {"lower", "down", "lower_is_better", "less"}
+
+
+def sparkline(series: Sequence[tuple[datetime, float | None]]) -> list[float] | None:
+    """Return the values of a small trend; None when fewer than two are known. A gap is not a number, never zero."""
+    known = sum(value is not None for _, value in series)
+    if known < 2:  # noqa: PLR2004 - a single point is no trend
+        return None
+    return [float("nan") if value is None else float(value) for _, value in series]
+
+
+def _small_print(reading: KpiReading) -> str:
+    parts = []
+    target = target_words(reading.kpi)
+    if target is not None:
+        parts.append(f"target {target}")
+    if reading.measured_at is not None:
+        parts.append(formats.age(reading.measured_at, now=utc_now()))
+    return "".join(f" · {part}" for part in parts)
+
+
+def _change(reading: KpiReading) -> str | int | None:
+    if reading.value is None or reading.previous is None:
+        return None
+    text = formats.change(reading.value, reading.previous, reading.kpi.unit)
+    return 0 if text == "0" else text
+
+
+def _delta_colour(reading: KpiReading) -> Any:
+    if reading.kpi.target is None and not reading.kpi.direction:
+        return "off"
+    return "inverse" if is_lower_better(reading.kpi) else "normal"
+
+
+def _before(filters: Filters) -> str:
+    span = filters.span
+    return formats.duration(span.length) if span.is_fixed else span.name.replace("h", " h").replace("d", " d")

@@ -1,0 +1,56 @@
+"""Runs as lists: a short one for the overview, a table for the operators' pages."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from analytics.core.clock import utc_now
+from analytics.store.queries.runs import RunRow
+from dashboard import formats
+from dashboard.components import states, tables
+from dashboard.components.status import RUN_LOOKS, look_of
+from dashboard.components.tables import Column
+from dashboard.filters import Filters
+from dashboard.links import page_of, query
+
+COLUMNS: list[Column[RunRow]] = [
+    Column("State", lambda run: look_of(RUN_LOOKS, run.status), "state", width="small"),
+    Column("Workflow", lambda run: run.workflow_name),
+    Column("Queued", lambda run: run.queued_at, "moment"),
+    Column("Duration", lambda run: run.duration_s, "seconds"),
+    Column("By", lambda run: run.requested_by),
+    Column("Origin", lambda run: "demo" if run.origin == "demo" else run.trigger, width="small"),
+    Column("Error", lambda run: run.error_message, width="large"),
+]
+
+
+def run_table(
+    rows: Sequence[RunRow], filters: Filters, *, key: str, what: str, columns: Sequence[Column[RunRow]] = COLUMNS
+) -> None:
+    """Draw *rows*; a click opens the run."""
+    chosen = tables.table(rows, columns, alt=what, key=key, can_select=True, height="content")
+    if chosen is not None:
+        open_run(str(rows[chosen].id), filters)
+
+
+def open_run(run_id: str, filters: Filters) -> None:
+    """Go to the page of one run."""
+    st.switch_page(str(page_of("run").path), query_params=query(filters, run=run_id))
+
+
+def short_list(rows: Sequence[RunRow], filters: Filters, *, can_open: bool = True) -> None:
+    """Draw a few runs, newest first, as links."""
+    if not rows:
+        states.empty("No run yet", "Start a workflow, upload a document or call a tool: its run appears here.")
+        return
+    columns = [column for column in COLUMNS if column.title in {"State", "Workflow", "Queued", "Duration"}]
+    if can_open:
+        run_table(rows, filters, key="runs.latest", what="The latest runs, newest first", columns=columns)
+    else:
+        tables.table(rows, columns, alt="The latest runs, newest first", key="runs.latest", height="content")
+
+
+def run_line(row: RunRow) -> str:
+    """Return one run in one line of Markdown."""
+    look = look_of(RUN_LOOKS, row.status)
+    return f"{look.badge} **{row.workflow_name}** · {formats.age(row.queued_at, now=utc_now())}"

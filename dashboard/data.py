@@ -1,0 +1,290 @@
+"""Everything pages read, each a question with a name; the only place that caches in Streamlit.
+
+Rows are frozen, so that all sessions of the process share one copy. How long an answer may be shown again depends on
+how fast the thing changes, and on the length of the time range; an expired answer of a slow thing is shown once more
+while a new one is read in the background.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import streamlit as st
+
+from analytics.agents import AgentGraph, agent_graph
+from analytics.core.clock import utc_now
+from analytics.core.errors import DependencyError, NotFoundError
+from analytics.kpi import KpiReading, read_kpis
+from analytics.live import agents as live_agents
+from analytics.slo import SloReport, slo_report
+from analytics.store.engine import session_scope
+from analytics.store.paging import Page
+from analytics.store.queries import audit, documents, identity, mcp, runs, workflows
+from dashboard.api.health import Health, collect_health
+from dashboard.auth.roles import Role
+from dashboard.burn_down import BurnDown, burn_down
+from dashboard.context import AppContext
+from dashboard.filters import Span
+from dashboard.reading import LIVE, MEMORY, Question
+from worker.pictures import PagePicture
+from worker.pictures import page_picture as picture_of
+from worker.queues import QueueDepth, queue_depths
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SOON = timedelta(seconds=5)
+_MINUTE = timedelta(seconds=60)
+_MOST_ENTRIES = 128
+_PAGE_IMAGES = 16
+_FEW = 8
+
+_questions: list[Question[..., Any]] = []
+
+
+def _cache(read: Callable[..., Any], fresh_for: timedelta) -> Any:
+    mode: Any = "foreground" if fresh_for <= _SOON else "background"
+    most = _PAGE_IMAGES if read.__name__ == "page_picture" else _MOST_ENTRIES
+    return st.cache_resource(ttl=fresh_for, max_entries=most, show_spinner=False, refresh_mode=mode)(read)
+
+
+def _question(
+    *, fresh_for: timedelta | None = None, part: str = "postgres", role: Role = Role.VIEWER
+) -> Callable[[Callable[Concatenate[AppContext, P], T]], Question[P, T]]:
+    """Make a function a question; without *fresh_for* the range it is asked for decides how long answers stand."""
+
+    def make(read: Callable[Concatenate[AppContext, P], T]) -> Question[P, T]:
+        question = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role)
+        _questions.append(question)
+        return question
+
+    return make
+
+
+def forget_all() -> None:
+    """Read everything anew the next time it is asked."""
+    for question in _questions:
+        question.forget()
+
+
+def probe(context: AppContext, part: str) -> bool:
+    """Return whether *part* answers again, and note it; not cached, for pages that wait for it."""
+    home = context.started_at.isoformat()
+    try:
+        if part == "redis" and context.redis is not None:
+            live_agents.agent_states(context.redis)
+        elif part == "prometheus" and context.prom is not None:
+            if not context.prom.is_ready():
+                return False
+        else:
+            with session_scope(context.engine) as session:
+                identity.has_users(session)
+    except DependencyError as error:
+        MEMORY.failed(home, part, error.message)
+        return False
+    MEMORY.answered(home, part)
+    return True
+
+
+# ---- Observe ----
+
+
+@_question()
+def kpis(context: AppContext, span: Span) -> list[KpiReading]:
+    """Return all key figures over *span*."""
+    with session_scope(context.engine) as session:
+        return list(read_kpis(session, context.prom, span.interval()))
+
+
+@_question(fresh_for=_MINUTE)
+def slos(context: AppContext) -> SloReport:
+    """Return how the objectives stand over their period."""
+    with session_scope(context.engine) as session:
+        return slo_report(session, now=utc_now())
+
+
+@_question(fresh_for=_MINUTE)
+def slo_burn_down(context: AppContext, slo_id: str) -> BurnDown:
+    """Return how the budget of one objective was spent."""
+    with session_scope(context.engine) as session:
+        return burn_down(session, slo_id, now=utc_now())
+
+
+@_question()
+def graph_of_agents(context: AppContext, span: Span) -> AgentGraph:
+    """Return who handed work to whom over *span*."""
+    with session_scope(context.engine) as session:
+        return agent_graph(session, span.interval())
+
+
+@_question(fresh_for=LIVE, part="redis")
+def agent_states(context: AppContext) -> list[live_agents.AgentState]:
+    """Return what every agent is doing."""
+    return [] if context.redis is None else live_agents.agent_states(context.redis)
+
+
+@_question(fresh_for=LIVE, part="redis")
+def agent_history(context: AppContext, agent_id: str) -> list[live_agents.AgentState]:
+    """Return the last states of one agent, newest first."""
+    return [] if context.redis is None else live_agents.agent_history(context.redis, agent_id)
+
+
+@_question(fresh_for=_SOON, part="health")
+def health(context: AppContext) -> Health:
+    """Return how the parts are."""
+    return collect_health(context)
+
+
+@_question(fresh_for=_SOON)
+def latest_runs(context: AppContext) -> list[runs.RunRow]:
+    """Return the newest runs, for those who may know only that they ran."""
+    with session_scope(context.engine) as session:
+        return runs.list_runs(session, limit=_FEW)
+
+
+# ---- Operate ----
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def list_runs(
+    context: AppContext,
+    span: Span,
+    *,
+    statuses: tuple[str, ...] = (),
+    workflow_id: uuid.UUID | None = None,
+    search: str | None = None,
+    before: tuple[datetime, uuid.UUID] | None = None,
+) -> list[runs.RunRow]:
+    """Return runs created in *span*, newest first."""
+    with session_scope(context.engine) as session:
+        return runs.list_runs(
+            session,
+            statuses=statuses,
+            workflow_id=workflow_id,
+            search=search,
+            interval=span.interval(),
+            before=before,
+            limit=20,
+        )
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def run_counts(context: AppContext, span: Span) -> dict[str, int]:
+    """Return how many runs of *span* have each status."""
+    with session_scope(context.engine) as session:
+        return runs.count_runs_by_status(session, interval=span.interval())
+
+
+@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+def run(context: AppContext, run_id: uuid.UUID) -> runs.RunDetail:
+    """Return one run with its steps."""
+    with session_scope(context.engine) as session:
+        found = runs.run_detail(session, run_id)
+    if found is None:
+        raise NotFoundError(f"There is no run {run_id}; it may be older than what is kept.")
+    return found
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def list_workflows(context: AppContext, page: int, search: str | None) -> Page[workflows.WorkflowRow]:
+    """Return one page of workflows."""
+    with session_scope(context.engine) as session:
+        return workflows.list_workflows(session, page=page, search=search)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def workflow(context: AppContext, name: str) -> workflows.WorkflowDetail:
+    """Return one workflow with its definition."""
+    with session_scope(context.engine) as session:
+        found = workflows.get_workflow(session, name)
+    if found is None:
+        raise NotFoundError(f"There is no workflow called {name!r}; it may have been archived.")
+    return found
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def list_documents(
+    context: AppContext, before: tuple[datetime, uuid.UUID] | None = None
+) -> list[documents.DocumentRow]:
+    """Return uploaded documents, newest first."""
+    with session_scope(context.engine) as session:
+        return documents.list_documents(session, before=before)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def document(context: AppContext, document_id: uuid.UUID) -> documents.DocumentDetail:
+    """Return one document with the text of its pages."""
+    with session_scope(context.engine) as session:
+        found = documents.document_detail(session, document_id)
+    if found is None:
+        raise NotFoundError(f"There is no document {document_id}; it may have been deleted.")
+    return found
+
+
+@_question(fresh_for=timedelta(minutes=10), role=Role.ANALYST)
+def page_picture(context: AppContext, document_id: uuid.UUID, page: int) -> PagePicture | None:
+    """Return one page of a document as a browser can show it, or None when its bytes are gone."""
+    with session_scope(context.engine) as session:
+        content = documents.document_bytes(session, document_id)
+    if content is None:
+        return None
+    return picture_of(f"document {document_id}", content, page, settings=context.settings.ocr)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def mcp_servers(context: AppContext) -> list[mcp.McpServerRow]:
+    """Return the MCP servers and how they are."""
+    with session_scope(context.engine) as session:
+        return mcp.list_servers(session)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def mcp_tools(context: AppContext, server: str) -> list[mcp.McpToolRow]:
+    """Return the tools of one MCP server."""
+    with session_scope(context.engine) as session:
+        return mcp.list_tools(session, server)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def queue_state(context: AppContext) -> runs.QueueState:
+    """Return how many runs wait and run."""
+    with session_scope(context.engine) as session:
+        return runs.queue_state(session)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def list_workers(context: AppContext) -> list[runs.WorkerRow]:
+    """Return the worker processes."""
+    with session_scope(context.engine) as session:
+        return runs.list_workers(session)
+
+
+@_question(fresh_for=LIVE, part="redis", role=Role.ANALYST)
+def depths(context: AppContext) -> list[QueueDepth]:
+    """Return the queues of Redis."""
+    return [] if context.redis is None else queue_depths(context.redis)
+
+
+# ---- Admin ----
+
+
+@_question(fresh_for=LIVE, role=Role.ADMIN)
+def list_users(context: AppContext, page: int, search: str | None) -> Page[identity.UserRow]:
+    """Return one page of accounts."""
+    with session_scope(context.engine) as session:
+        return identity.list_users(session, page=page, search=search)
+
+
+@_question(fresh_for=LIVE, role=Role.ADMIN)
+def list_tokens(context: AppContext, page: int) -> Page[identity.TokenRow]:
+    """Return one page of API tokens."""
+    with session_scope(context.engine) as session:
+        return identity.list_tokens(session, page=page)
+
+
+@_question(fresh_for=LIVE, role=Role.ADMIN)
+def list_audit(context: AppContext, outcome: str | None) -> list[audit.AuditRow]:
+    """Return the newest entries of the audit log."""
+    with session_scope(context.engine) as session:
+        return audit.list_audit(session, outcome=outcome, limit=50)
