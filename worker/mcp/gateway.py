@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ INFRA_ERROR = "infra_error"
 """The server did not answer, or not as the protocol wants."""
 REFUSED = "refused"
 CANCELLED = "cancelled"
+_MOMENT = timedelta(milliseconds=10)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -57,6 +58,15 @@ class ToolCall:
     arguments: Mapping[str, Any]
     caller: Caller
     timeout: timedelta | None = None
+    """For all of it: starting the server, reading its tools, the call; None: the limits of the settings."""
+    begun_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """Return how much of the timeout is left, never less than a moment."""
+        if self.timeout is None:
+            return None
+        return max(self.timeout - timedelta(seconds=time.monotonic() - self.begun_at), _MOMENT)
 
 
 Check = Callable[[ToolCall], Awaitable[None]]
@@ -129,7 +139,7 @@ class Gateway:
             )
 
     async def _find(self, call: ToolCall) -> Tool:
-        tools = {tool.name: tool for tool in await self._pool.list_tools(call.server, timeout=call.timeout)}
+        tools = {tool.name: tool for tool in await self._pool.list_tools(call.server, timeout=call.remaining)}
         if call.tool not in tools:
             raise NotFoundError(
                 f"MCP server {call.server!r} has no tool {call.tool!r}; nothing was called. It has:"
@@ -139,7 +149,7 @@ class Gateway:
         return tools[call.tool]
 
     async def _answered(self, call: ToolCall) -> dict[str, Any]:
-        result = await self._pool.call(call.server, call.tool, call.arguments, call.timeout)
+        result = await self._pool.call(call.server, call.tool, call.arguments, call.remaining)
         schema = (await self._find(call)).output_schema
         if schema is not None and not result["is_error"]:
             self._require_output(call, schema, result["structured"])

@@ -120,9 +120,14 @@ class ServerSession:
         return result
 
     def count_timeout(self) -> None:
-        """Note that a caller waited in vain; a server that does so again and again is ended."""
+        """Note that a caller waited in vain; a server that lets that happen again and again is ended.
+
+        One that is still starting is left to :data:`START_LIMIT_S`.
+        """
+        if self._start is None or not self._start.ready.done():
+            return
         self._timeouts += 1
-        if self._timeouts >= _SILENT_CALLS and self._start is not None:
+        if self._timeouts >= _SILENT_CALLS:
             self._start.connection.reason = "it stopped answering and was ended"
             self._start.stop()
             self._timeouts = 0
@@ -311,7 +316,7 @@ class McpPool:
         except TimeoutError as error:
             session.count_timeout()
             raise DependencyError(
-                f"MCP server {session.config.name!r} did not {what} within {limit.total_seconds():g} s; the call was"
+                f"MCP server {session.config.name!r} did not {what} within {limit.total_seconds():.3g} s; the call was"
                 " cancelled, but what it began may have happened.",
                 part=f"mcp:{session.config.name}",
                 reason="timeout",

@@ -8,6 +8,9 @@ from typing import Any
 from analytics.core.errors import InputError, InvariantError
 from worker.workflow.node_kind import Idempotence, NodeCall, NodeKind, Transport
 
+_SHARE_OF_TIME = 0.95
+"""The gateway gives up a little before the node's time is over, so that it can say what did not answer."""
+
 
 async def _run(call: NodeCall) -> dict[str, Any]:
     from worker.mcp.gateway import Caller, Gateway, ToolCall  # noqa: PLC0415 - the SDK loads in run workers only
@@ -23,7 +26,7 @@ async def _run(call: NodeCall) -> dict[str, Any]:
             tool=config["tool"],
             arguments=config.get("arguments", {}),
             caller=Caller(run_id=call.run_id, run_created_at=call.run_created_at),
-            timeout=call.timeout,
+            timeout=call.timeout * _SHARE_OF_TIME,
         )
     )
     if result["is_error"] and config.get("on_tool_error", "keep") == "fail":
