@@ -1,6 +1,7 @@
 """The script behind every page: who is looking, what they may open, the head row, then the page."""
 
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -14,6 +15,8 @@ from dashboard.context import get_context
 from dashboard.links import DEFAULT_PAGE, PAGES, page_of, pages_for
 from dashboard.reading import MEMORY
 
+LOGO = Path(__file__).parent / "assets" / "logo.svg"
+MARK = Path(__file__).parent / "assets" / "mark.svg"
 _WATCH_EVERY = "3s"
 
 
@@ -59,6 +62,7 @@ def _draw() -> None:
     viewer = _viewer()
     page = _navigation(viewer)
     spec = page_of(page.url_path or DEFAULT_PAGE)
+    st.logo(LOGO, size="large", icon_image=MARK)
     draw_account(viewer)
     started = time.perf_counter()
     asked = head.draw_head(spec.title, spec.icon)

@@ -37,9 +37,7 @@ def draw_upload() -> None:
             disabled=not can_upload,
             key="ocr.files",
         )
-        sent = st.form_submit_button(
-            "Read the text", icon=":material/document_scanner:", type="primary", disabled=not can_upload
-        )
+        sent = st.form_submit_button("Read the text", icon=":material/document_scanner:", disabled=not can_upload)
     if not can_upload:
         st.caption(":material/lock: Uploading needs the role operator.")
     if not sent:

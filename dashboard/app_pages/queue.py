@@ -19,7 +19,9 @@ def draw_backlog() -> None:
     used = sum(worker.slots_used for worker in alive if worker.kind == "run")
     with st.grid(5, min_column_width=140, key="queue.figures"):
         st.metric("Waiting", state.queued, border=True, help="Runs that no worker has claimed.")
-        st.metric("Oldest waits", formats.duration(state.oldest_queued_s) if state.queued else "None", border=True)
+        st.metric(
+            "Oldest waits", formats.duration(state.oldest_queued_s) if state.queued else "Nothing waits", border=True
+        )
         st.metric("Running", state.running, border=True)
         st.metric("Slots in use", f"{used} of {slots}" if slots else "No worker", border=True)
         st.metric("Workers alive", len(alive), border=True)

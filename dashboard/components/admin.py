@@ -73,7 +73,7 @@ def user_form() -> dict[str, Any] | None:
         email = st.text_input("E-mail", type="email", key="admin.user.email")
         name = st.text_input("Name", key="admin.user.name")
         role = st.selectbox("Role", ROLES, key="admin.user.role")
-        sent = st.form_submit_button("Add", icon=":material/person_add:", type="primary")
+        sent = st.form_submit_button("Add", icon=":material/person_add:")
     return {"email": email or "", "name": name or "", "role": role} if sent else None
 
 
@@ -103,7 +103,7 @@ def token_form(email: str) -> dict[str, Any] | None:
         name = st.text_input("What it is for", key="admin.token.name")
         role = st.selectbox("Role, at most the owner's", ROLES, key="admin.token.role")
         life = st.selectbox("Ends after", list(_LIVES), index=1, key="admin.token.life")
-        sent = st.form_submit_button("Make", icon=":material/key:", type="primary")
+        sent = st.form_submit_button("Make", icon=":material/key:")
     return {"email": owner or "", "name": name or "", "role": role, "days": _LIVES[life]} if sent else None
 
 

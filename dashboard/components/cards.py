@@ -32,11 +32,12 @@ def kpi_card(reading: KpiReading, filters: Filters) -> None:
         )
         st.page_link(
             str(page_of("overview").path),
-            label=f"{look.text}{_small_print(reading)}",
+            label=look.text,
             icon=look.icon,
             help=f"Open {kpi.title}: its course, its target, and how it is computed.",
             query_params=query(filters, kpi=kpi.id),
         )
+        st.caption(_small_print(reading))
 
 
 def how_computed(reading: KpiReading) -> str:
@@ -70,13 +71,11 @@ def sparkline(series: Sequence[tuple[datetime, float | None]]) -> list[float] | 
 
 
 def _small_print(reading: KpiReading) -> str:
-    parts = []
     target = target_words(reading.kpi)
-    if target is not None:
-        parts.append(f"target {target}")
+    parts = [f"Target {target}" if target is not None else "No target"]
     if reading.measured_at is not None:
         parts.append(formats.age(reading.measured_at, now=utc_now()))
-    return "".join(f" · {part}" for part in parts)
+    return " · ".join(parts)
 
 
 def _change(reading: KpiReading) -> str | int | None:

@@ -172,7 +172,7 @@ def draw_form(
                 st.markdown(f":red[:material/error: {problems[field.name]}]")
         if _WHOLE in problems:
             st.markdown(f":red[:material/error: {problems[_WHOLE]}]")
-        st.form_submit_button(submit, icon=icon, type="primary", disabled=disabled, on_click=send, key=f"{key}.send")
+        st.form_submit_button(submit, icon=icon, disabled=disabled, on_click=send, key=f"{key}.send")
     found: dict[str, Any] | None = st.session_state.pop(found_key, None)
     return found
 

@@ -96,7 +96,7 @@ def _custom_range() -> None:
             f"From ({zone.key})", value=start, key=_FORM_FROM, format="YYYY-MM-DD", step=timedelta(minutes=5)
         )
         st.datetime_input("To", value=end, key=_FORM_TO, format="YYYY-MM-DD", step=timedelta(minutes=5))
-        st.form_submit_button("Apply", on_click=_apply_fixed_span, type="primary", key="range.apply")
+        st.form_submit_button("Apply", on_click=_apply_fixed_span, key="range.apply")
 
 
 def _naive(moment: datetime) -> datetime:

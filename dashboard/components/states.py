@@ -17,7 +17,7 @@ from dashboard.zone import viewer_zone
 
 T = TypeVar("T")
 
-_PART_NAMES = {"postgres": "PostgreSQL", "redis": "Redis", "prometheus": "Prometheus"}
+_PART_NAMES = {"postgres": "PostgreSQL", "redis": "Redis", "prometheus": "Prometheus", "mcp": "MCP"}
 _STILL_WORKS = {
     "postgres": (
         "Pages show the last values they read, marked as old. Runs, documents and settings are safe in PostgreSQL;"
