@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from analytics.core.errors import ConfigError, HelmsightError
 from analytics.core.logging import configure_logging, correlated, correlation_id, get_logger
 from analytics.core.settings import Settings
-from dashboard.api import plain
+from dashboard.api import plain, table
 from dashboard.api.health import close_health
 from dashboard.api.problems import answer_helmsight_error, answer_http_exception, answer_unexpected
 from dashboard.auth import login
@@ -32,6 +32,7 @@ from dashboard.context import AppContext, build_context, get_context, set_contex
 from dashboard.links import DEFAULT_PAGE, PAGES
 from dashboard.middleware.bodies import BodyLimitMiddleware
 from dashboard.middleware.bundles import BundlesMiddleware, installed_bundles
+from dashboard.middleware.cors import ListedOriginsMiddleware
 from dashboard.middleware.gate import KnownPathsMiddleware, SchemaGateMiddleware
 from dashboard.middleware.groups import prepare_metrics
 from dashboard.middleware.headers import HeadersMiddleware
@@ -44,7 +45,7 @@ _FIRST_CHECK_S = 8.0
 _SHUTDOWN_S = 8
 _PING_S = 30.0
 _BACKLOG = 2048
-_WARM = ("pandas", "pyarrow", "streamlit.elements.arrow", "streamlit.elements.metric")
+_WARM = ("pandas", "pyarrow", "streamlit.elements.arrow", "streamlit.elements.metric", "dashboard.data")
 """Modules that pages need at once; the first visitor does not wait for them."""
 
 _log = get_logger(__name__)
@@ -84,7 +85,7 @@ class HelmsightApp(st.App):
 
 def routes() -> list[BaseRoute]:
     """Return every route of ours; Streamlit's come after them."""
-    return [*plain.routes(), *login.routes(), *plain.last_routes()]
+    return [*plain.routes(), *login.routes(), *table.routes(), *plain.last_routes()]
 
 
 def middleware() -> list[Middleware]:
@@ -92,6 +93,7 @@ def middleware() -> list[Middleware]:
     return [
         Middleware(RequestMiddleware, is_page=is_page),
         Middleware(HeadersMiddleware),
+        Middleware(ListedOriginsMiddleware, origins=lambda: get_context().settings.http.allowed_origins),
         Middleware(BodyLimitMiddleware, max_upload_bytes=lambda: get_context().settings.http.max_upload_bytes),
         Middleware(SchemaGateMiddleware),
         Middleware(IdentityMiddleware, is_page=is_page),

@@ -59,7 +59,7 @@ def sign_in_screen(
     """
     wrong = ' aria-invalid="true"' if status == 401 else ""  # noqa: PLR2004 - a refused sign-in
     focus_email, focus_password = ("", " autofocus") if email else (" autofocus", "")
-    body = f"""<p class="lead">Sign in to continue.</p>
+    body = f"""<p class="lead">Use your Helmsight account.</p>
 {notice}
 <form method="post" action="/login">
 <input type="hidden" name="next" value="{escape(next_path)}">

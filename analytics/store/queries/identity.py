@@ -101,6 +101,18 @@ def find_user(session: Session, email: str) -> UserRow | None:
     return _user(user) if user is not None else None
 
 
+def get_user(session: Session, user_id: uuid.UUID) -> UserRow:
+    """Return one account.
+
+    Raises:
+        NotFoundError: If there is none.
+    """
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFoundError("There is no such account; nothing was done.", user_id=str(user_id))
+    return _user(user)
+
+
 def find_credentials(session: Session, email: str) -> Credentials | None:
     """Return the account of *email* with its password hash, or None."""
     user = session.scalar(select(User).where(User.email == email))

@@ -1,0 +1,46 @@
+"""Every operation of the API in one list, and the routes made from it."""
+
+from functools import cache
+from typing import Any
+
+from starlette.routing import Route
+
+from dashboard.api.areas import documents, mcp, numbers, people, projects, system, work
+from dashboard.api.openapi import openapi_document
+from dashboard.api.operations import Call, Operation
+from dashboard.auth.roles import Role
+
+
+async def get_openapi(_: Call) -> dict[str, Any]:
+    """Return this document."""
+    return _document()
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    *people.OPERATIONS,
+    *projects.OPERATIONS,
+    *work.OPERATIONS,
+    *documents.OPERATIONS,
+    *mcp.OPERATIONS,
+    *numbers.OPERATIONS,
+    *system.OPERATIONS,
+    Operation(
+        "GET",
+        "/openapi.json",
+        get_openapi,
+        "Return the OpenAPI document of this API.",
+        Role.VIEWER,
+        dict[str, Any],
+        max_age_s=300,
+    ),
+)
+
+
+def routes() -> list[Route]:
+    """Return the routes of the API."""
+    return [operation.route() for operation in OPERATIONS]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return openapi_document(OPERATIONS)
