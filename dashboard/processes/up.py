@@ -398,13 +398,8 @@ def _server_part(server: EmbeddedPostgres | EmbeddedValkey, *, env: Mapping[str,
 
 
 def _has_announced(home: Home, group: ProcessGroup) -> bool:
-    """Tell whether a worker has written where its metrics are: the last thing it does before it takes work."""
-    for target in home.targets.glob("*.json"):
-        with suppress(OSError, ValueError):
-            entries = json.loads(target.read_text(encoding="utf-8"))
-            if any(str(group.pid) == str(entry.get("labels", {}).get("pid")) for entry in entries):
-                return True
-    return False
+    """Tell whether a worker has written where its metrics are: its file is called ``HOST.PID.KIND.json``."""
+    return any(home.targets.glob(f"*.{group.pid}.*.json"))
 
 
 def _ours(*arguments: str) -> list[str]:
