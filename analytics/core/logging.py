@@ -15,6 +15,8 @@ from analytics.core.ids import new_id
 _correlation: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
 _SECRET_KEY = re.compile(r"(password|secret|token|authorization|cookie|dsn|api_key)", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*:)[^@\s]+(@)")
+_CHATTY = ("alembic", "sqlalchemy", "httpx", "httpcore", "rq")
+"""Libraries that tell at INFO what only their authors need."""
 _MASK = "***"
 _CORRELATION_FORM = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -94,6 +96,8 @@ def configure_logging(*, level: str = "INFO", json: bool = True, part: str = "he
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
