@@ -1,0 +1,184 @@
+"""Adding the demo history, and taking it out again without touching anything else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from sqlalchemy import Connection, Engine, delete, func, select, text
+from sqlalchemy.orm import Session
+
+from analytics.core.clock import floor_time, require_aware
+from analytics.demo import live
+from analytics.demo.buckets import demo_buckets
+from analytics.demo.chance import Chance
+from analytics.demo.company import incidents
+from analytics.demo.history import COLUMNS, History, company_history
+from analytics.demo.runs import NODE_COLUMNS, RUN_COLUMNS, add_runs, stored_definition
+from analytics.slo import ledger
+from analytics.slo.model import BUCKET
+from analytics.store.engine import session_scope
+from analytics.store.partitions import ensure_partitions
+from analytics.store.tables import DEMO, Agent, Base, Run, SloBucket5m
+
+LENGTH = timedelta(days=30)
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('helmsight.demo'))")
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """What was added; nothing where the history was there already."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows by table."""
+
+    def __str__(self) -> str:
+        """Return it as a line for a person."""
+        if not self.rows:
+            return "already there, nothing added"
+        return f"{sum(self.rows.values()):,} rows in {len(self.rows)} tables"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """What was removed, and what stays although the demo brought it."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows by table."""
+    kept_projects: int = 0
+    """Projects that stay because somebody has added work of their own to them."""
+
+    def __str__(self) -> str:
+        """Return it as a line for a person."""
+        kept = f"; {self.kept_projects} projects stay, they hold work of yours" if self.kept_projects else ""
+        return f"{sum(self.rows.values()):,} rows in {len(self.rows)} tables{kept}"
+
+
+def is_seeded(session: Session) -> bool:
+    """Return whether the demo history is there."""
+    return session.scalar(select(Agent.id).where(Agent.origin == DEMO).limit(1)) is not None
+
+
+def seed(engine: Engine, client: redis.Redis | None, *, seed: int = 7, now: datetime) -> SeedReport:
+    """Add the thirty days before *now* of an invented company, every row with the origin ``demo``.
+
+    The same *seed* and *now* make the same rows. Safe to run twice, also at once: what is there is left. Runs of the
+    demo workflow come with it, or with a later call when no worker has stored the workflow yet.
+
+    Raises:
+        DependencyError: If PostgreSQL or Redis is away.
+    """
+    until = require_aware(now)
+    with session_scope(engine) as session:
+        session.execute(_LOCK)
+        ensure_partitions(session.connection(), since=until - LENGTH - timedelta(days=1))
+        added: dict[str, int] = {}
+        if not is_seeded(session):
+            added |= _add_company(session, seed, until)
+        added |= _add_runs(session, seed, until)
+    if client is not None:
+        live.keep_alive(client)
+    return SeedReport(added)
+
+
+def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
+    """Remove every row with the origin ``demo`` and what hangs on it, and nothing else. Safe to run twice.
+
+    A demo project that holds tasks or work items of somebody's own stays under a name that says so, and is theirs.
+
+    Raises:
+        DependencyError: If PostgreSQL or Redis is away.
+    """
+    with session_scope(engine) as session:
+        session.execute(_LOCK)
+        kept: Any = session.execute(_KEEP_PROJECTS)
+        span = _demo_span(session)
+        nodes: Any = session.execute(_REMOVE_NODES)
+        removed = {"node_run": nodes.rowcount} if nodes.rowcount else {}
+        for table in reversed(Base.metadata.sorted_tables):
+            if "origin" not in table.columns:
+                continue
+            gone: Any = session.execute(delete(table).where(table.c.origin == DEMO))
+            if gone.rowcount:
+                removed[table.name] = gone.rowcount
+        for slo_id, since, until in span:
+            ledger.roll_up(session, [slo_id], since=since, until=until)
+            ledger.drop_empty_hours(session, [slo_id], since=since, until=until)
+    if client is not None:
+        live.forget(client)
+    return RemoveReport(removed, kept.rowcount)
+
+
+def _add_company(session: Session, seed: int, until: datetime) -> dict[str, int]:
+    chance = Chance(seed)
+    wrong = incidents(until)
+    history = company_history(chance, since=until - LENGTH, until=until, incidents=wrong)
+    connection = session.connection()
+    added = {table: _copy(connection, table, names, history.rows[table]) for table, names in COLUMNS.items()}
+    end = floor_time(until, BUCKET)
+    start = floor_time(end - LENGTH, BUCKET)
+    buckets = demo_buckets(chance, history, since=start, until=end, incidents=wrong)
+    added["slo_bucket_5m"] = _add_buckets(connection, buckets)
+    ledger.roll_up(session, sorted({bucket.slo_id for bucket in buckets}), since=start, until=end)
+    return added
+
+
+def _add_runs(session: Session, seed: int, until: datetime) -> dict[str, int]:
+    """Add runs of the demo workflow, unless they are there or the workflow is not."""
+    has_runs = session.scalar(select(Run.id).where(Run.origin == DEMO, Run.created_at >= until - LENGTH).limit(1))
+    definition = stored_definition(session)
+    if has_runs is not None or definition is None:
+        return {}
+    history = History(Chance(seed + 1), until - LENGTH, until)
+    add_runs(history, definition)
+    connection = session.connection()
+    return {
+        "run": _copy(connection, "run", RUN_COLUMNS, history.rows["run"]),
+        "node_run": _copy(connection, "node_run", NODE_COLUMNS, history.rows["node_run"]),
+    }
+
+
+def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+    """Write *rows* by COPY, the fastest way in; return how many."""
+    driver: Any = connection.connection.driver_connection
+    count = 0
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count
+
+
+def _add_buckets(connection: Connection, buckets: Sequence[ledger.Bucket]) -> int:
+    """Write *buckets* as demo history where no live bucket stands; return how many were written."""
+    connection.execute(text("CREATE TEMP TABLE demo_bucket (LIKE slo_bucket_5m) ON COMMIT DROP"))
+    names = ("slo_id", "bucket_start", "good", "total", "measured_s", "origin")
+    rows = ((item.slo_id, item.start, item.good, item.total, item.measured_s, DEMO) for item in buckets)
+    _copy(connection, "demo_bucket", names, rows)
+    written = connection.execute(text("INSERT INTO slo_bucket_5m SELECT * FROM demo_bucket ON CONFLICT DO NOTHING"))
+    return written.rowcount
+
+
+def _demo_span(session: Session) -> list[tuple[str, datetime, datetime]]:
+    """Return from when to when each objective has demo history."""
+    rows = session.execute(
+        select(SloBucket5m.slo_id, func.min(SloBucket5m.bucket_start), func.max(SloBucket5m.bucket_start))
+        .where(SloBucket5m.origin == DEMO)
+        .group_by(SloBucket5m.slo_id)
+    )
+    return [(row[0], row[1], row[2] + BUCKET) for row in rows]
+
+
+_KEEP_PROJECTS = text("""
+    UPDATE project
+    SET origin = 'live', name = replace(name, ' (demo)', '') || ' (kept ' || right(CAST(id AS text), 6) || ')'
+    WHERE origin = 'demo'
+      AND (EXISTS (SELECT FROM task WHERE task.project_id = project.id AND task.origin <> 'demo')
+           OR EXISTS (SELECT FROM work_item WHERE work_item.project_id = project.id AND work_item.origin <> 'demo'))
+""")
+
+_REMOVE_NODES = text("""
+    DELETE FROM node_run USING run
+    WHERE run.origin = 'demo' AND node_run.run_id = run.id AND node_run.run_created_at = run.created_at
+""")
