@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ PROBE_EMAIL = "probe@localhost"
 LEAST_ALIKE_RATIO = 0.8
 
 _POLL_S = 0.2
+_FIRST_SERVER_ERROR = 500
 _ENDED = {"completed", "failed", "cancelled"}
 _MCP_TEXT = "One command runs Helmsight. The whole path, from browser to worker and back."
 _MCP_WORDS = 13
@@ -106,9 +108,12 @@ def run_once() -> bool:
 def _steps(bench: Bench) -> dict[str, dict[str, Any]]:
     _ensure_history(bench)
     sample = sample_document()
+    dashboard = f"http://{bench.settings.http.host}:{bench.state.ports['http']}"
     door = Door(bench.engine, bench.redis, bench.settings)
     queued = {
-        "workflow": lambda: door.queue_run(workflow=WORKFLOW, params={}, requested_by=REQUESTER, trigger="demo"),
+        "workflow": lambda: door.queue_run(
+            workflow=WORKFLOW, params={"base_url": dashboard}, requested_by=REQUESTER, trigger="demo"
+        ),
         "ocr": lambda: door.queue_ocr(
             name=sample.name, content=sample.content, options={}, requested_by=REQUESTER, trigger="demo"
         ),
@@ -285,7 +290,7 @@ def _kpi(bench: Bench) -> dict[str, Any]:
     """Compute the share of runs that completed, over nothing but the time since we began."""
     interval = Interval(bench.started_at, utc_now())
     with session_scope(bench.engine) as session:
-        readings = read_kpis(session, bench.prom, interval, ids=["workflow_success_rate", "workflow_runs"])
+        readings = read_kpis(session, bench.prom, interval, ids=["run_success", "run_p95"])
     return {
         "ok": bool(readings) and all(_has_live_value(reading) for reading in readings),
         "since": interval.since.isoformat(),
@@ -343,12 +348,12 @@ def _scraped_slo(bench: Bench) -> dict[str, Any]:
         why = "there is no Prometheus: install the package `prometheus` or set HELMSIGHT_PROMETHEUS__URL"
         return {"ok": False, "why": why}
     item = objective("api_availability")
-    asked = 0
+    answers = Counter[int]()
     deadline = time.monotonic() + SCRAPES_S
     found: Measured | None = None
     with _api_token(bench) as token:
         while time.monotonic() < deadline:
-            asked += _ask_dashboard(bench.state, token)
+            answers += _ask_dashboard(bench.state, token)
             now = utc_now()
             interval = Interval(now - max(now - bench.started_at, timedelta(seconds=30)), now)
             with session_scope(bench.engine) as session:
@@ -356,7 +361,9 @@ def _scraped_slo(bench: Bench) -> dict[str, Any]:
             if found is not None and found.total > 0:
                 break
             time.sleep(_POLL_S * 2)
-    return {**_as_status(item, found), "requests_sent": asked}
+    status = _as_status(item, found)
+    well = status["ok"] and all(code < _FIRST_SERVER_ERROR for code in answers)
+    return {**status, "ok": well, "answers": dict(answers)}
 
 
 @contextmanager
@@ -385,23 +392,24 @@ def _api_token(bench: Bench) -> Iterator[str]:
             identity.update_user(session, row.user.id, disabled=True)
 
 
-def _ask_dashboard(state: StackState, token: str) -> int:
-    """Send a few requests to the API; return how many were answered, however."""
+def _ask_dashboard(state: StackState, token: str) -> Counter[int]:
+    """Send a few requests to the API; return how many were answered with each status."""
     base = f"http://127.0.0.1:{state.ports['http']}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    answered = 0
+    answers = Counter[int]()
     for path in ("/api/v1/kpis", "/api/v1/slos", "/api/v1/agents/graph", "/api/v1/openapi.json"):
         request = urllib.request.Request(base + path, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - http
         try:
             with opener.open(request, timeout=10) as response:
                 response.read()
-            answered += 1
+                answers[response.status] += 1
         except urllib.error.HTTPError as error:
+            _say(f"{path}: {error}")
             error.close()
-            answered += 1
+            answers[error.code] += 1
         except (urllib.error.URLError, OSError) as error:
             _say(f"{path}: {error}")
-    return answered
+    return answers
 
 
 def _agents(bench: Bench) -> dict[str, Any]:
