@@ -373,7 +373,7 @@ def _insert_run(
         "priority": priority,
         "requested_by": requested_by,
         "trigger": trigger,
-        "correlation_id": correlation_id(),
+        "correlation_id": correlation_id() or run_id.hex,
         "input": _params_json(full),
         "key": idempotency_key,
     }

@@ -1,5 +1,6 @@
 """One worker process, of one of three kinds; `helmsight worker` and the supervisor start it."""
 
+import logging
 from typing import Literal
 
 from analytics.core.logging import configure_logging
@@ -15,6 +16,8 @@ def main(kind: Literal["run", "model", "scheduler"], settings: Settings) -> None
         ConfigError: If the database does not have the schema of this version; nothing was started.
     """
     configure_logging(level=settings.log.level, json=settings.log.format == "json", part=f"worker-{kind}")
+    for talkative in ("alembic", "httpx", "sqlalchemy.pool"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     engine = make_engine(settings, role=f"worker-{kind}")
     try:
         require_current(engine)

@@ -25,7 +25,7 @@ from analytics.store.tables.workflows import Workflow, WorkflowVersion
 from worker.workflow.kinds import nearest_kind, registry
 from worker.workflow.schemas import schema_problem, validator, violations
 from worker.workflow.source import Path, Problem, Source, read_source
-from worker.workflow.templates import ROOTS, Reference, references
+from worker.workflow.templates import ROOTS, Reference, has_template, references
 
 MAX_NODES = 10_000
 MAX_PROBLEMS = 100
@@ -373,10 +373,17 @@ def _config_problems(place: int, item: Mapping[str, Any]) -> list[Problem]:
     if kind is None:
         return [Problem(("nodes", place, "kind"), f"there is no node kind {name!r}{nearest_kind(name)}")]
     config = item.get("config", {})
-    return [
-        Problem(("nodes", place, "config", *path), reason)
-        for path, reason in violations(config_validator(name), config, templated=True)
+    where = ("nodes", place, "config")
+    problems = [
+        Problem((*where, *path), reason) for path, reason in violations(config_validator(name), config, templated=True)
     ]
+    if isinstance(config, Mapping):
+        problems += [
+            Problem((*where, key), "templates are not read here; bind a parameter instead")
+            for key in kind.literals
+            if has_template(config.get(key))
+        ]
+    return problems
 
 
 @functools.cache

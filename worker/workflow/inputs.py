@@ -27,7 +27,8 @@ def resolved_config(kind: NodeKind, node: Node, scope: Mapping[str, Any]) -> dic
     Raises:
         InputError: If a template names what is not there, or the result does not fit the schema.
     """
-    config: dict[str, Any] = resolve(node.config, scope)
+    literal = {key: value for key, value in node.config.items() if key in kind.literals}
+    config = {**resolve({key: value for key, value in node.config.items() if key not in literal}, scope), **literal}
     problems = violations(config_validator(kind.name), config)
     if problems:
         listed = "; ".join(f"{'.'.join(map(str, path)) or 'config'}: {reason}" for path, reason in problems[:5])

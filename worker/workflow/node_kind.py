@@ -98,3 +98,5 @@ class NodeKind:
     idempotence: Idempotence
     run: Callable[[NodeCall], Any]
     """Returns what JSON can say, or an awaitable of it when the transport is ``INLINE``."""
+    literals: tuple[str, ...] = ()
+    """Keys of ``config`` in which templates are refused, because a value inside would be read as code."""

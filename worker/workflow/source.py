@@ -20,6 +20,7 @@ Path = tuple[str | int, ...]
 _INT = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
 _FLOAT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _CONSTANTS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -113,7 +114,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             self._problem(path, f"aliases are not read; write *{event.anchor} out", event)
             return None
-        if event.tag not in (None, "!") and not str(event.tag).startswith("tag:yaml.org,2002:"):
+        if event.tag not in _TAGS:
             self._problem(path, f"the tag {event.tag} is not read", event)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
