@@ -30,6 +30,7 @@ from dashboard.api.problems import answer_helmsight_error, answer_http_exception
 from dashboard.auth import login
 from dashboard.context import AppContext, build_context, get_context, set_context
 from dashboard.links import DEFAULT_PAGE, PAGES
+from dashboard.live import sockets
 from dashboard.middleware.bodies import BodyLimitMiddleware
 from dashboard.middleware.bundles import BundlesMiddleware, installed_bundles
 from dashboard.middleware.cors import ListedOriginsMiddleware
@@ -85,7 +86,7 @@ class HelmsightApp(st.App):
 
 def routes() -> list[BaseRoute]:
     """Return every route of ours; Streamlit's come after them."""
-    return [*plain.routes(), *login.routes(), *table.routes(), *plain.last_routes()]
+    return [*plain.routes(), *login.routes(), *table.routes(), *sockets.routes(), *plain.last_routes()]
 
 
 def middleware() -> list[Middleware]:
@@ -126,6 +127,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await sockets.hub.close()
         close_health(context)
         await context.close_async()
         _log.info("dashboard_stopped")
