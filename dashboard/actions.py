@@ -34,7 +34,7 @@ def attempt(do: Callable[[], T]) -> T | None:
     except InputError as error:
         states.refused(error)
     except HelmsightError as error:
-        st.error(error.message, icon=":material/error:")
+        st.error(formats.escaped(error.message), icon=":material/error:")
     return None
 
 

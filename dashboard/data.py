@@ -15,6 +15,7 @@ import streamlit as st
 from analytics.agents import AgentGraph, agent_graph
 from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError, NotFoundError
+from analytics.demo import is_seeded
 from analytics.kpi import KpiReading, read_kpis
 from analytics.live import agents as live_agents
 from analytics.slo import SloReport, slo_report
@@ -134,6 +135,13 @@ def agent_history(context: AppContext, agent_id: str) -> list[live_agents.AgentS
 def health(context: AppContext) -> Health:
     """Return how the parts are."""
     return collect_health(context)
+
+
+@_question(fresh_for=_MINUTE)
+def has_demo(context: AppContext) -> bool:
+    """Return whether demo history is present."""
+    with session_scope(context.engine) as session:
+        return is_seeded(session)
 
 
 @_question(fresh_for=_SOON)

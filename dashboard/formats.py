@@ -4,6 +4,7 @@ Pure functions; nothing here draws or fetches. A value that is not known is None
 """
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +14,7 @@ DASH = "\N{EN DASH}"
 
 _THOUSANDS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~:$@&-])")
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86400
@@ -180,6 +182,11 @@ def moment(value: datetime | None, zone: ZoneInfo | None = None, *, seconds: boo
     local = value.astimezone(zone or UTC)
     clock = "%H:%M:%S" if seconds else "%H:%M"
     return local.strftime(f"%d %b %Y {clock} %Z")
+
+
+def escaped(text: str | None) -> str:
+    """Return *text* that people or programs gave us so that Markdown shows it as it is: no link, no colour."""
+    return _MARKDOWN.sub(r"\\\1", text or "")
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

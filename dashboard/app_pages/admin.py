@@ -108,6 +108,9 @@ def draw_health() -> None:
     if health is not None:
         parts_table(health)
         admin.draw_process(health, now=utc_now())
+    seeded = states.settle(data.has_demo(), "Whether there is demo history")
+    if seeded is not None:
+        admin.draw_demo(is_seeded=seeded)
 
 
 def draw_audit() -> None:

@@ -3,11 +3,10 @@
 import streamlit as st
 
 from analytics.slo import SloState
-from dashboard import data, formats, guard
-from dashboard.components import cards, kpis, runs, states
+from dashboard import data, guard
+from dashboard.components import cards, kpis, runs, slos, states, tables
 from dashboard.components.head import current_filters
 from dashboard.components.health import parts_strip
-from dashboard.components.status import SLO_LOOKS, look_of
 from dashboard.links import page_of, query
 
 _FIRST_ROW = 6
@@ -48,15 +47,17 @@ def draw_objectives() -> None:
     if report is None:
         return
     troubled = [status for status in report.statuses if status.state in _TROUBLE]
-    for status in sorted(troubled, key=lambda status: _TROUBLE.index(status.state)):
-        look = look_of(SLO_LOOKS, status.state)
-        left = formats.percent(status.budget.remaining_ratio if status.budget else None)
-        st.page_link(
-            str(page_of("slos").path),
-            label=f"{look.text} · **{status.objective.title}** · {left} of the budget left",
-            icon=look.icon,
-            query_params=query(filters, slo=status.objective.id),
-        )
+    order = sorted(report.statuses, key=lambda status: (status not in troubled, status.state))
+    row = tables.table(
+        order,
+        [column for column in slos.COLUMNS if column.title in {"Objective", "State", "Budget left"}],
+        alt="The objectives, those that need attention first, with state and budget left",
+        key="overview.slos",
+        can_select=True,
+        height="content",
+    )
+    if row is not None:
+        st.switch_page(str(page_of("slos").path), query_params=query(filters, slo=order[row].objective.id))
     summary = report.summary
     words = f"{summary.compliant} of {summary.total} met, {summary.violated} missed, {summary.unknown} not known yet."
     calm = not troubled and summary.compliant == summary.total

@@ -13,7 +13,7 @@ from dashboard.auth.viewer import current_viewer
 from dashboard.components import run_view, states
 from dashboard.components.graph import graph
 from dashboard.components.head import current_filters
-from dashboard.components.workflows import nodes_of
+from dashboard.components.workflows import graph_height, nodes_of
 from dashboard.links import page_of, query
 
 filters = current_filters()
@@ -58,7 +58,7 @@ def draw_live() -> None:
             edges,
             key=f"run.graph.{wanted}",
             selected=st.query_params.get("node"),
-            height=300,
+            height=graph_height(detail.spec),
             label="Steps of the run",
         )
         if clicked is not None:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import actions, data, guard
+from dashboard import actions, data, formats, guard
 from dashboard.auth.roles import Role
 from dashboard.auth.viewer import current_viewer
 from dashboard.components import forms, runs, states, tables, workflows
@@ -63,7 +63,7 @@ def draw_runs() -> None:
     found = states.settle(data.list_runs(filters.span, statuses=tuple(chosen or ())), "The runs")
     if counts is None or found is None:
         return
-    st.caption(workflows.counts_words(counts, filters))
+    st.markdown(workflows.counts_words(counts, filters))
     if not found:
         states.empty("No run", f"No such run began in the {filters.span.words}.", icon=":material/play_circle:")
         return
@@ -80,8 +80,8 @@ def draw_workflow(name: str) -> None:
     detail = states.settle(data.workflow(name), "The workflow")
     if detail is None:
         return
-    st.subheader(detail.row.name, anchor=False)
-    st.caption(detail.row.description or "No description.")
+    st.subheader(formats.escaped(detail.row.name), anchor=False)
+    st.caption(formats.escaped(detail.row.description) or "No description.")
     left, right = st.columns([3, 2], gap="medium")
     with left:
         workflows.draw_definition(detail)

@@ -5,6 +5,7 @@ import functools
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
+from dashboard import formats
 from dashboard.auth.sessions import Viewer
 
 _SIGN_OUT = """
@@ -31,8 +32,11 @@ button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offse
 
 def draw_account(viewer: Viewer) -> None:
     """Draw name, role and sign-out in the side bar."""
-    with st.sidebar, st.popover(viewer.name or viewer.email, icon=":material/account_circle:", width="stretch"):
-        st.markdown(f"**{viewer.name}**  \n{viewer.email}")
+    with (
+        st.sidebar,
+        st.popover(formats.escaped(viewer.name or viewer.email), icon=":material/account_circle:", width="stretch"),
+    ):
+        st.markdown(f"**{formats.escaped(viewer.name)}**  \n{formats.escaped(viewer.email)}")
         st.markdown(f":blue-badge[:material/badge: {viewer.role.label.capitalize()}]")
         _renderer()(key="sign_out")
 

@@ -80,7 +80,7 @@ def user_form() -> dict[str, Any] | None:
 def change_form(user: UserRow) -> tuple[str, str] | None:
     """Draw what can be done with *user*; return the wish, as a word and its value."""
     with st.container(border=True):
-        st.markdown(f"**{user.name}**, {user.email}")
+        st.markdown(f"**{formats.escaped(user.name)}**, {formats.escaped(user.email)}")
         role = st.selectbox("Role", ROLES, index=ROLES.index(user.role), key=f"admin.role.{user.id}")
         with st.container(horizontal=True):
             if st.button("Set role", icon=":material/badge:", disabled=role == user.role, key="admin.set_role"):
@@ -110,7 +110,7 @@ def token_form(email: str) -> dict[str, Any] | None:
 def show_once(what: str, secret: str | None) -> None:
     """Show a secret that is stored nowhere; None shows nothing."""
     if secret is not None:
-        st.success(f"**{what}**. Copy it now; it is not shown again.", icon=":material/key:")
+        st.success(f"**{formats.escaped(what)}**. Copy it now; it is not shown again.", icon=":material/key:")
         st.code(secret, language=None)
 
 
@@ -121,3 +121,15 @@ def draw_process(health: Health, *, now: datetime) -> None:
     known = {name.replace("_", " ").capitalize(): formats.number(value) for name, value in health.metrics.items()}
     if known:
         st.table(known, border="horizontal", width="content", alt="Counts of this process")
+
+
+def draw_demo(*, is_seeded: bool) -> None:
+    """Say whether demo history is present, and how to remove it."""
+    if is_seeded:
+        st.info(
+            "Demo history is present and labelled everywhere. `helmsight demo --remove` takes out every row of it and"
+            " nothing else.",
+            icon=":material/science:",
+        )
+    else:
+        st.caption("There is no demo history.")

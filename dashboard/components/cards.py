@@ -30,6 +30,7 @@ def kpi_card(reading: KpiReading, filters: Filters) -> None:
             chart_type="area",
             help=how_computed(reading),
         )
+        st.space("stretch")
         st.page_link(
             str(page_of("overview").path),
             label=look.text,

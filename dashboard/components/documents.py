@@ -54,7 +54,7 @@ def draw_title(detail: DocumentDetail, filters: Filters) -> None:
     """Draw what the document is, and the way to the run that reads it."""
     row = detail.row
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader(f"{row.name} {look_of(_LOOKS, row.status).badge}", anchor=False, width="content")
+        st.subheader(f"{formats.escaped(row.name)} {look_of(_LOOKS, row.status).badge}", anchor=False, width="content")
         if row.run_id is not None:
             st.page_link(
                 str(page_of("run").path),
@@ -62,7 +62,7 @@ def draw_title(detail: DocumentDetail, filters: Filters) -> None:
                 icon=":material/play_circle:",
                 query_params=query(filters, run=row.run_id),
             )
-    by = f" by {row.uploaded_by}" if row.uploaded_by else ""
+    by = f" by {formats.escaped(row.uploaded_by)}" if row.uploaded_by else ""
     st.caption(f"{formats.size_bytes(row.size_bytes)}, uploaded {formats.age(row.created_at, now=utc_now())}{by}.")
 
 

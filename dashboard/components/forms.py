@@ -13,6 +13,7 @@ import orjson
 import streamlit as st
 
 from analytics.core.errors import InputError
+from dashboard import formats
 
 FieldKind = Literal["string", "text", "integer", "number", "boolean", "choice", "choices", "strings", "json"]
 _LONG_TEXT = 200
@@ -169,9 +170,9 @@ def draw_form(
         for field in fields:
             _draw_field(field, _widget_key(key, field), disabled=disabled)
             if field.name in problems:
-                st.markdown(f":red[:material/error: {problems[field.name]}]")
+                st.markdown(f":red[:material/error: {formats.escaped(problems[field.name])}]")
         if _WHOLE in problems:
-            st.markdown(f":red[:material/error: {problems[_WHOLE]}]")
+            st.markdown(f":red[:material/error: {formats.escaped(problems[_WHOLE])}]")
         st.form_submit_button(submit, icon=icon, disabled=disabled, on_click=send, key=f"{key}.send")
     found: dict[str, Any] | None = st.session_state.pop(found_key, None)
     return found

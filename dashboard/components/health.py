@@ -38,7 +38,9 @@ def parts_strip(health: Health) -> None:
     st.markdown(" ".join(badges))
     for part in parts:
         if str(part.status) == "down":
-            st.caption(f"**{title_of(part)}** ({formats.age(part.since, now=utc_now())}): {part.detail}")
+            st.caption(
+                f"**{title_of(part)}** ({formats.age(part.since, now=utc_now())}): {formats.escaped(part.detail)}"
+            )
 
 
 def parts_table(health: Health) -> None:

@@ -51,13 +51,14 @@ _HINTS = {
 def draw_answer(detail: RunDetail, filters: Filters) -> None:
     """Draw the answer to a call, or how far it is."""
     called = detail.params
-    st.markdown(f"**{called.get('server')} · {called.get('tool')}** {look_of(RUN_LOOKS, detail.row.status).badge}")
+    what = formats.escaped(f"{called.get('server')} · {called.get('tool')}")
+    st.markdown(f"**{what}** {look_of(RUN_LOOKS, detail.row.status).badge}")
     if is_active(detail):
         with st.skeleton(height=120):
             pass
         return
     if detail.error:
-        st.error(error_words(detail.error) or "It failed.", icon=":material/error:")
+        st.error(formats.escaped(error_words(detail.error)) or "It failed.", icon=":material/error:")
     _draw_content(detail.output)
     st.caption(f"Took {formats.duration(detail.row.duration_s)}.")
     st.page_link(

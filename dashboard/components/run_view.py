@@ -46,13 +46,16 @@ def is_active(detail: RunDetail) -> bool:
 
 def title(detail: RunDetail) -> str:
     """Return what the run is and how it stands."""
-    return f"{detail.row.workflow_name} {look_of(RUN_LOOKS, detail.row.status).badge}"
+    return f"{formats.escaped(detail.row.workflow_name)} {look_of(RUN_LOOKS, detail.row.status).badge}"
 
 
 def story(detail: RunDetail) -> str:
     """Return who asked for the run, when, and how far it is."""
     row = detail.row
-    parts = [f"Version {row.version}", f"asked for by {row.requested_by or 'the system'} ({row.trigger})"]
+    parts = [
+        f"Version {row.version}",
+        f"asked for by {formats.escaped(row.requested_by) or 'the system'} ({row.trigger})",
+    ]
     parts.append(f"queued {formats.moment(row.queued_at, viewer_zone())}")
     if row.status == "queued":
         place = f"place {detail.queue_position} in the queue" if detail.queue_position else "in the queue"
@@ -80,7 +83,7 @@ def draw_result_link(detail: RunDetail, filters: Filters) -> None:
         )
     if detail.error:
         where = f" in step `{detail.error['node_id']}`" if detail.error.get("node_id") else ""
-        st.error(f"Failed{where}: {error_words(detail.error)}", icon=":material/error:")
+        st.error(f"Failed{where}: {formats.escaped(error_words(detail.error))}", icon=":material/error:")
 
 
 def draw_steps(detail: RunDetail, chosen: str | None) -> None:
@@ -102,7 +105,7 @@ def draw_steps(detail: RunDetail, chosen: str | None) -> None:
         st.caption("No step has begun yet.")
     node = detail.nodes[row] if row is not None else next((n for n in detail.nodes if n.node_id == chosen), None)
     if node is not None:
-        st.markdown(f"**Step {names[detail.nodes.index(node)]}**")
+        st.markdown(f"**Step {formats.escaped(names[detail.nodes.index(node)])}**")
         _value("Output", node.output)
         _value("Error", node.error)
         return

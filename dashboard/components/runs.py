@@ -53,4 +53,4 @@ def short_list(rows: Sequence[RunRow], filters: Filters, *, can_open: bool = Tru
 def run_line(row: RunRow) -> str:
     """Return one run in one line of Markdown."""
     look = look_of(RUN_LOOKS, row.status)
-    return f"{look.badge} **{row.workflow_name}** · {formats.age(row.queued_at, now=utc_now())}"
+    return f"{look.badge} **{formats.escaped(row.workflow_name)}** · {formats.age(row.queued_at, now=utc_now())}"

@@ -92,29 +92,31 @@ def no_permission(message: str) -> None:
     """Say that the viewer's role does not allow it."""
     with st.container(border=True, horizontal_alignment="center", gap=None):
         st.markdown("**:material/lock: You do not have permission**", text_alignment="center")
-        st.caption(message, text_alignment="center")
+        st.caption(formats.escaped(message), text_alignment="center")
 
 
 def missing(message: str) -> None:
     """Say that what a link names does not exist, or no longer."""
-    empty("Not found", message, icon=":material/search_off:")
+    empty("Not found", formats.escaped(message), icon=":material/search_off:")
 
 
 def refused(error: HelmsightError) -> None:
     """Say why input was not accepted, with each problem on its own line where there are several."""
     problems = error.context.get("problems") or ()
     lines = [f"- {_problem(problem)}" for problem in problems]
-    st.warning("\n".join([error.message, "", *lines] if lines else [error.message]), icon=":material/edit_note:")
+    message = formats.escaped(error.message)
+    st.warning("\n".join([message, "", *lines] if lines else [message]), icon=":material/edit_note:")
 
 
 def _problem(problem: object) -> str:
     if not isinstance(problem, dict):
-        return str(problem)
+        return formats.escaped(str(problem))
     where = [f"line {problem['line']}"] if problem.get("line") else []
     if problem.get("path"):
         where.append(f"`{problem['path']}`")
     place = ", ".join(where)
-    return f"**{place}**: {problem.get('reason', '')}" if place else str(problem.get("reason", ""))
+    reason = formats.escaped(str(problem.get("reason", "")))
+    return f"**{place}**: {reason}" if place else reason
 
 
 def broken(correlation: str) -> None:

@@ -1,5 +1,6 @@
 """Workflows: the columns of their list, their definition as a graph and as text, and the form that takes a new one."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,11 +29,13 @@ nodes:
     config:
       value: "${params.text}"
 """
+_MOST_HEIGHT = 460
+_MANY_NODES = 60
 _WORST = ("failed", "running", "cancelled", "pending", "skipped", "completed")
 
 COLUMNS: list[Column[WorkflowRow]] = [
     Column("Workflow", lambda row: row.name),
-    Column("Description", lambda row: row.description, width="large"),
+    Column("Description", lambda row: row.description, width="medium"),
     Column("Version", lambda row: row.current_version, "number", width="small"),
     Column("Runs, 30 d", lambda row: row.runs_30d, "number", width="small"),
     Column("Failed", lambda row: row.failed_30d, "number", width="small"),
@@ -50,7 +53,7 @@ def counts_words(counts: Mapping[str, int], filters: Filters) -> str:
         for s, n in counts.items()
         if n
     ]
-    return f"{filters.span.words.capitalize()}: {' '.join(badges) or 'no run.'}"
+    return f"{filters.span.words.capitalize()}: {' '.join(badges) or 'no run'}"
 
 
 def nodes_of(
@@ -68,6 +71,19 @@ def nodes_of(
         for need in item.get("needs", ())
     ]
     return nodes, edges
+
+
+def graph_height(spec: Mapping[str, Any]) -> int:
+    """Return how many pixels the graph of a definition wants: more where more nodes stand side by side."""
+    depth: dict[str, int] = {}
+    needs = {item["id"]: tuple(item.get("needs", ())) for item in spec.get("nodes", ())}
+    for _ in needs:
+        for node, wanted in needs.items():
+            depth[node] = 1 + max((depth.get(need, 0) for need in wanted), default=0)
+        if len(needs) > _MANY_NODES:
+            return _MOST_HEIGHT
+    widest = max(Counter(depth.values()).values(), default=1)
+    return min(_MOST_HEIGHT, 90 + 75 * widest)
 
 
 def _node(item: Mapping[str, Any], rows: Sequence[NodeRow], *, has_run: bool) -> dict[str, Any]:
@@ -96,7 +112,7 @@ def draw_definition(detail: WorkflowDetail) -> None:
         nodes,
         edges,
         key=f"workflow.graph.{detail.row.name}",
-        height=360,
+        height=graph_height(detail.spec),
         label=f"The {formats.plural(len(nodes), 'node')} of {detail.row.name} and what each needs",
     )
     with st.expander(f"Definition, version {detail.row.current_version}", icon=":material/code:"):

@@ -12,7 +12,7 @@ from typing import Any
 
 COLUMN_GAP = 200
 """Least distance between the middles of nodes beside each other; a node is 168 wide."""
-LAYER_GAP = 250
+LAYER_GAP = 230
 """Distance between layers, with room for arrows."""
 ROW_GAP = 76
 """Least distance between the middles of nodes above each other; a node is 48 high."""

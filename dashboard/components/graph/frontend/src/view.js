@@ -3,12 +3,16 @@ import cytoscape from "cytoscape";
 import { iconImage, iconsReady } from "./icons.js";
 import { LiveFeed, DELAYS_MS } from "./live.js";
 import { BUSY, stateOf } from "./states.js";
-import { CSS_TEXT, readTheme, stateImage, styleFor } from "./theme.js";
+import { CSS_TEXT, NODE_HEIGHT, NODE_WIDTH, readTheme, stateImage, styleFor } from "./theme.js";
 
 const LINE_LENGTH = 21;
 const ANIMATE_AT_MOST = 300;
 const FRAME_MS = 66;
-const PADDING = 28;
+const PADDING = 20;
+// Layers run from left to right, or from above to below where the frame shows them larger that way.
+const TURN_X = 200 / 76;
+const TURN_Y = 0.42;
+const TURN_IF_LARGER_BY = 1.15;
 
 function make(tag, className, attributes = {}) {
   const element = document.createElement(tag);
@@ -38,6 +42,7 @@ export class GraphView {
     this.focused = null;
     this.chosen = null;
     this.moved = false;
+    this.turned = false;
     this.hasIcons = false;
     this.receivedAt = null;
     this.build(place);
@@ -189,13 +194,13 @@ export class GraphView {
     const before = this.nodes.get(id);
     this.nodes.set(id, node);
     if (!before) {
-      this.cy.add({ group: "nodes", data: { id }, position: { x: node.x, y: node.y }, classes: this.folds.has(id) ? "folded" : "" });
+      this.cy.add({ group: "nodes", data: { id }, position: this.placeOf(node), classes: this.folds.has(id) ? "folded" : "" });
       const option = make("div", "", { role: "option", id: `node-${this.options.size}-${Math.random().toString(36).slice(2)}`, "aria-selected": "false" });
       option.dataset.node = id;
       this.options.set(id, option);
       this.list.append(option);
     } else if (before.x !== node.x || before.y !== node.y) {
-      this.cy.getElementById(id).position({ x: node.x, y: node.y });
+      this.cy.getElementById(id).position(this.placeOf(node));
     }
     this.refresh(id);
     return !before || before.x !== node.x || before.y !== node.y;
@@ -403,13 +408,14 @@ export class GraphView {
 
   /** The nearest node in the direction (x, y); null when there is none. */
   neighbour(x, y) {
-    const from = this.nodes.get(this.focused);
-    if (!from) return this.firstId();
+    if (!this.nodes.has(this.focused)) return this.firstId();
+    const from = this.placeOf(this.nodes.get(this.focused));
     let best = null;
     let least = Infinity;
     for (const [id, node] of this.nodes) {
-      const ahead = (node.x - from.x) * x + (node.y - from.y) * y;
-      const aside = Math.abs((node.x - from.x) * y) + Math.abs((node.y - from.y) * x);
+      const place = this.placeOf(node);
+      const ahead = (place.x - from.x) * x + (place.y - from.y) * y;
+      const aside = Math.abs((place.x - from.x) * y) + Math.abs((place.y - from.y) * x);
       if (ahead > 0 && ahead + 2 * aside < least) {
         least = ahead + 2 * aside;
         best = id;
@@ -441,8 +447,30 @@ export class GraphView {
     this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: middle });
   }
 
+  placeOf(node) {
+    return this.turned ? { x: node.y * TURN_X, y: node.x * TURN_Y } : { x: node.x, y: node.y };
+  }
+
+  /** Turns the drawing if the frame then shows it larger. */
+  turn() {
+    const xs = this.data.nodes.map((node) => node.x);
+    const ys = this.data.nodes.map((node) => node.y);
+    const wide = Math.max(...xs) - Math.min(...xs);
+    const high = Math.max(...ys) - Math.min(...ys);
+    const zoom = (width, height) =>
+      Math.min((this.frame.clientWidth - 2 * PADDING) / (width + NODE_WIDTH), (this.frame.clientHeight - 2 * PADDING) / (height + NODE_HEIGHT), 1.1);
+    const turned = zoom(high * TURN_X, wide * TURN_Y) > TURN_IF_LARGER_BY * zoom(wide, high);
+    if (turned === this.turned) return;
+    this.turned = turned;
+    this.cy.batch(() => {
+      for (const [id, node] of this.nodes) this.cy.getElementById(id).position(this.placeOf(node));
+    });
+  }
+
   fit() {
     this.moved = false;
+    if (!this.nodes.size) return;
+    this.turn();
     this.cy.fit(undefined, PADDING);
     if (this.cy.zoom() > 1.1) {
       this.cy.zoom(1.1);
