@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from datetime import timedelta
@@ -211,35 +212,39 @@ def test_secrets_are_read_by_name_when_the_server_starts(settings, tmp_path):
     assert found["is_error"] is False
 
 
-def test_the_catalogue_keeps_what_servers_say_and_a_silent_one_holds_up_nobody(settings, tmp_path, engine, session):
+def test_a_silent_server_holds_up_no_other_and_each_state_is_told(settings, tmp_path, engine, session):
     servers = {
+        "helmsight": {"disabled": True},
         "mute": hostile("silent"),
-        "off": hostile("plain", disabled=True),
         "web": {"url": "https://example.com/mcp"},
         "plain": hostile("plain"),
     }
     settings = with_servers(settings, tmp_path, servers)
     started = time.monotonic()
-    report = refresh_catalogue_once(settings, engine, limit=timedelta(seconds=6))
+    report = refresh_catalogue_once(settings, engine, limit=timedelta(seconds=3))
     assert time.monotonic() - started < 20
-    assert (report.servers, report.up) == (5, 2)
+    assert (report.servers, report.up, report.tools) == (4, 1, 1)
+    assert set(report.errors) == {"mute", "web"}
     rows = {row.name: row for row in catalogue_rows.list_servers(session)}
-    assert list(rows) == ["helmsight", *servers]
-    assert {name: row.status for name, row in rows.items()} == {
-        "helmsight": "up",
-        "mute": "down",
-        "off": "disabled",
-        "web": "unusable",
-        "plain": "up",
-    }
-    assert rows["helmsight"].tools == 4
+    assert list(rows) == list(servers)
+    assert [row.status for row in rows.values()] == ["disabled", "down", "unusable", "up"]
     assert rows["mute"].seen_at is None
-    assert "within 6 s" in rows["mute"].error
+    assert "within 3 s" in rows["mute"].error
+
+
+def test_the_catalogue_keeps_the_schemas_of_the_shipped_server(settings, engine, session):
+    report = refresh_catalogue_once(settings, engine, limit=LONG)
+    assert (report.servers, report.up, report.tools, report.errors) == (1, 1, 4, {})
+    (server,) = catalogue_rows.list_servers(session)
+    assert (server.name, server.status, server.tools, server.error) == ("helmsight", "up", 4, None)
+    assert server.protocol is not None
     tools = catalogue_rows.list_tools(session, "helmsight")
     assert [tool.name for tool in tools] == ["convert_time", "extract_dates", "parse_table", "text_statistics"]
     assert tools[0].input_schema["required"] == ["time", "source_zone", "target_zone"]
+    assert tools[0].output_schema["type"] == "object"
     assert tools[0].annotations["readOnlyHint"] is True
     assert tools[0].changed_at is None
+    assert tools[0].allowed
 
 
 def test_a_changed_tool_is_told_and_a_server_that_left_the_file_goes(settings, tmp_path, session):
@@ -338,3 +343,29 @@ def test_fifty_calls_at_once_share_one_session(settings):
     words, children = run(work())
     assert words == list(range(1, 51))
     assert len(children) == 1
+
+
+_WORKER = """
+import asyncio
+from analytics.core.settings import Settings
+from worker.mcp.pool import McpPool
+
+async def work():
+    async with McpPool(Settings()) as pool:
+        await pool.list_tools("helmsight")
+        print(pool.session("helmsight").pid, flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(work())
+"""
+
+
+def test_a_server_ends_with_a_worker_that_was_killed():
+    worker = subprocess.Popen([sys.executable, "-c", _WORKER], stdout=subprocess.PIPE, text=True)
+    server = psutil.Process(int(worker.stdout.readline()))
+    assert server.is_running()
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    gone, alive = psutil.wait_procs([server], timeout=10)
+    assert (len(gone), alive) == (1, [])
