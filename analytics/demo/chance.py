@@ -15,6 +15,7 @@ _HOURLY = np.array(
 )
 _DAILY = (1.05, 1.12, 1.10, 1.02, 0.86, 0.20, 0.14)
 _DAY = timedelta(days=1)
+_LOW = (1 << 62) - 1
 
 
 class Chance:
@@ -26,8 +27,8 @@ class Chance:
     def new_id(self, at: datetime) -> uuid.UUID:
         """Return a UUID of version 7 for *at*."""
         stamp = int(at.timestamp() * 1000)
-        high, low = (int(part) for part in self.rng.integers(0, 2**62, size=2))
-        return uuid.UUID(int=(stamp << 80) | (0x7 << 76) | ((high & 0xFFF) << 64) | (0b10 << 62) | low)
+        bits = int.from_bytes(self.rng.bytes(10), "big")
+        return uuid.UUID(int=(stamp << 80) | (0x7 << 76) | ((bits >> 68) << 64) | (0b10 << 62) | (bits & _LOW))
 
     def happens(self, ratio: float) -> bool:
         """Return True in a share of *ratio* of the calls."""

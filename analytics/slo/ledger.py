@@ -167,12 +167,14 @@ _BY_STEP = text("""
     GROUP BY 1, 2 ORDER BY 1, 2
 """)
 
+# The lateral form makes the planner look up each window in the index; a join would read the whole table.
 _BY_WINDOW = text("""
-    SELECT w.slo_id, w.length, sum(b.good) AS good, sum(b.total) AS total
+    SELECT w.slo_id, w.length, b.good, b.total
     FROM unnest(CAST(:ids AS text[]), CAST(:lengths AS interval[])) AS w (slo_id, length)
-    JOIN slo_bucket_5m b ON b.slo_id = w.slo_id
-     AND b.bucket_start >= CAST(:until AS timestamptz) - w.length AND b.bucket_start < :until
-    GROUP BY 1, 2
+    CROSS JOIN LATERAL (SELECT sum(good) AS good, sum(total) AS total FROM slo_bucket_5m
+                        WHERE slo_id = w.slo_id AND bucket_start >= CAST(:until AS timestamptz) - w.length
+                          AND bucket_start < :until) b
+    WHERE b.total IS NOT NULL
 """)
 
 _NEWEST = text("""
