@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import Interval, floor_time
 from analytics.core.errors import NotFoundError
 from analytics.slo import Objective, ledger, objectives
+from analytics.store.queries.annotations import AnnotationRow, list_annotations
 
 _STEPS = 240
 
@@ -23,6 +24,8 @@ class BurnDown:
     nothing was measured."""
     bad: list[tuple[datetime, float | None]]
     """Bad events in each step."""
+    annotations: list[AnnotationRow]
+    """What happened to its service."""
 
 
 def burn_down(session: Session, slo_id: str, *, now: datetime) -> BurnDown:
@@ -53,7 +56,9 @@ def burn_down(session: Session, slo_id: str, *, now: datetime) -> BurnDown:
         spent += row.total - row.good
         bad.append((start, row.total - row.good))
         remaining.append((min(start + step, now), 1 - spent / allowed if allowed > 0 else (1.0 if spent == 0 else 0.0)))
-    return BurnDown(objective, Interval(since, now), remaining, bad)
+    interval = Interval(since, now)
+    happened = list_annotations(session, interval, service=objective.service)
+    return BurnDown(objective, interval, remaining, bad, happened)
 
 
 def _steps(since: datetime, until: datetime, step: timedelta) -> list[datetime]:

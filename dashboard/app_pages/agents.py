@@ -39,8 +39,7 @@ def draw_list(view: agents.View, chosen: str | None) -> None:
         agents.COLUMNS,
         alt="The agents with their present state, runs, success, cost and latency",
         key="agents.table",
-        can_select=True,
-        selected=ids.index(chosen) if chosen in ids else None,
+        can_open=True,
         height="content",
     )
     if row is not None and ids[row] != chosen:
@@ -76,7 +75,7 @@ def draw_live() -> None:
         )
         return
     chosen = st.query_params.get("agent")
-    agents.draw_counts(view)
+    agents.draw_note(view)
     draw_graph(view, chosen)
     draw_list(view, chosen)
     if chosen is not None:

@@ -39,8 +39,7 @@ def draw_servers() -> None:
         mcp.SERVER_COLUMNS,
         alt="MCP servers with their state and number of tools",
         key="mcp.servers",
-        can_select=True,
-        selected=names.index(chosen) if chosen in names else None,
+        can_open=True,
         height="content",
     )
     if row is not None and names[row] != chosen:

@@ -69,7 +69,7 @@ def draw_documents() -> None:
         documents.COLUMNS,
         alt="Uploaded documents, newest first, with how far their reading is",
         key="ocr.table",
-        can_select=True,
+        can_open=True,
         height="content",
     )
     if row is not None:

@@ -53,7 +53,7 @@ def draw_objectives() -> None:
         [column for column in slos.COLUMNS if column.title in {"Objective", "State", "Budget left"}],
         alt="The objectives, those that need attention first, with state and budget left",
         key="overview.slos",
-        can_select=True,
+        can_open=True,
         height="content",
     )
     if row is not None:

@@ -63,7 +63,9 @@ def draw_live() -> None:
         )
         if clicked is not None:
             st.query_params["node"] = clicked
-    run_view.draw_steps(detail, st.query_params.get("node"))
+    step = run_view.draw_steps(detail, st.query_params.get("node"))
+    if step is not None:
+        st.query_params["node"] = step
     was_active = st.session_state.get("run.active")
     st.session_state["run.active"] = run_view.is_active(detail)
     if was_active and not run_view.is_active(detail):

@@ -25,7 +25,7 @@ def draw_summary(report: SloReport) -> None:
         names = ", ".join(status.objective.title for status in report.statuses if status.compliant is False)
         st.warning(f"Missed in this period: {names}.", icon=":material/warning:")
     if any(status.includes_demo for status in report.statuses):
-        st.caption(":violet-badge[:material/science: Demo data] The ledger includes demo history.")
+        st.markdown(":violet-badge[:material/science: Demo data] The ledger includes demo history.")
 
 
 def draw_table(statuses: Sequence[SloStatus], chosen: str | None) -> None:
@@ -35,8 +35,7 @@ def draw_table(statuses: Sequence[SloStatus], chosen: str | None) -> None:
         slos.COLUMNS,
         alt="The objectives with target, indicator, error budget left, burn rates, coverage and state",
         key="slo.table",
-        can_select=True,
-        selected=ids.index(chosen) if chosen in ids else None,
+        can_open=True,
         height="content",
     )
     if row is not None and ids[row] != chosen:

@@ -40,7 +40,7 @@ def draw_list() -> None:
         workflows.COLUMNS,
         alt="Workflows with their runs of the last 30 days",
         key="workflows.table",
-        can_select=True,
+        can_open=True,
         height="content",
     )
     if found.pages > 1:

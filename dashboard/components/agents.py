@@ -15,7 +15,7 @@ from dashboard.components import states, tables
 from dashboard.components.status import AGENT_LOOKS, look_of
 from dashboard.components.tables import Column
 
-__all__ = ["AgentState", "AgentView", "View", "draw_agent", "draw_counts", "draw_history", "join", "picture"]
+__all__ = ["AgentState", "AgentView", "View", "draw_agent", "draw_history", "draw_note", "join", "picture"]
 
 OFFLINE = "offline"
 _MOST_HISTORY = 20
@@ -85,7 +85,7 @@ def join(done: AgentGraph | None, now: Sequence[AgentState] | None) -> View:
                 success_ratio=node.success_ratio if node is not None else None,
                 cost_usd=None if node is None or node.cost_usd is None else float(node.cost_usd),
                 p95_s=node.p95_s if node is not None else None,
-                is_demo=bool(detail.get("demo")),
+                is_demo=bool(detail.get("demo")) or (node is not None and node.is_demo),
             )
         )
     found.sort(key=lambda agent: (agent.team or "", agent.name))
@@ -120,15 +120,13 @@ def picture(view: View) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return nodes, edges
 
 
-def draw_counts(view: View) -> None:
-    """Draw how many agents are in each state, in one line."""
-    badges = []
-    for status, look in AGENT_LOOKS.items():
-        count = sum(agent.status == status for agent in view.agents)
-        if count:
-            badges.append(f":{look.colour}-badge[{look.icon} {count} {look.word.lower()}]")
-    demo = " :violet-badge[:material/science: Demo data]" if any(agent.is_demo for agent in view.agents) else ""
-    st.markdown(" ".join(badges) + demo)
+def draw_note(view: View) -> None:
+    """Say that demo agents are among them, when they are."""
+    if any(agent.is_demo for agent in view.agents):
+        st.markdown(
+            ":violet-badge[:material/science: Demo data] Some of these agents are invented;"
+            " `helmsight demo --remove` takes them out."
+        )
 
 
 def draw_agent(agent: AgentView) -> None:

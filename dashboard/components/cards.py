@@ -25,10 +25,9 @@ def kpi_card(reading: KpiReading, filters: Filters) -> None:
             formats.quantity(reading.value, kpi.unit),
             change,
             delta_color=_delta_colour(reading),
-            delta_description=None if change is None else f"vs. the {_before(filters)} before",
             chart_data=sparkline(reading.series),
-            chart_type="area",
-            help=how_computed(reading),
+            chart_type="bar" if kpi.unit in {"count", "tokens", "usd"} else "line",
+            help=f"{how_computed(reading)}\n\nThe change is against the {_before(filters)} before.",
         )
         st.space("stretch")
         st.page_link(
@@ -64,11 +63,23 @@ def is_lower_better(kpi: Any) -> bool:
 
 
 def sparkline(series: Sequence[tuple[datetime, float | None]]) -> list[float] | None:
-    """Return the values of a small trend; None when fewer than two are known. A gap is not a number, never zero."""
-    known = sum(value is not None for _, value in series)
-    if known < 2:  # noqa: PLR2004 - a single point is no trend
+    """Return the values of a small trend; None when fewer than two are known.
+
+    A gap is not a number, never zero. Where most values stand alone, they are drawn side by side: a line of dots
+    would show nothing.
+    """
+    values = [value for _, value in series]
+    known = [float(value) for value in values if value is not None]
+    if len(known) < 2:  # noqa: PLR2004 - a single point is no trend
         return None
-    return [float("nan") if value is None else float(value) for _, value in series]
+    lonely = sum(
+        value is not None
+        and all(beside is None for beside in (*values[max(0, place - 1) : place], *values[place + 1 : place + 2]))
+        for place, value in enumerate(values)
+    )
+    if lonely > len(known) / 3:
+        return known
+    return [float("nan") if value is None else float(value) for value in values]
 
 
 def _small_print(reading: KpiReading) -> str:

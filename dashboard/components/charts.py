@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 1_500
 """More points than a screen has columns are thinned, keeping the lowest and highest of each step."""
+_FILL = "rgba(74,144,226,0.16)"
 _GRID = "rgba(128,144,160,0.25)"
 _TONES = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
 
@@ -148,6 +149,7 @@ def _trace(go: Any, series: Series, times: list[str], values: list[float | None]
         line={"width": 1.8, "shape": "hv" if series.kind == "step" else "linear", **colour}
         | ({"dash": "dot"} if series.is_dashed else {}),
         fill="tozeroy" if series.kind == "area" else None,
+        fillcolor=_FILL if series.kind == "area" else None,
         connectgaps=False,
         hovertemplate=template,
     )

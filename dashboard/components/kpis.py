@@ -42,7 +42,7 @@ def split(readings: Sequence[KpiReading], many: int) -> tuple[list[KpiReading], 
 def demo_note(readings: Sequence[KpiReading]) -> None:
     """Say that demo history is part of the numbers, when it is."""
     if any(reading.includes_demo for reading in readings):
-        st.caption(
+        st.markdown(
             ":violet-badge[:material/science: Demo data] These figures include demo history;"
             " `helmsight demo --remove` takes it out."
         )
@@ -55,7 +55,7 @@ def table_of(readings: Sequence[KpiReading], filters: Filters) -> None:
         _COLUMNS,
         alt=f"All key figures over the {filters.span.words}, with state, target, trend and sample count",
         key="kpi.table",
-        can_select=True,
+        can_open=True,
         height="content",
     )
     if chosen is not None:

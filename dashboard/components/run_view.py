@@ -16,6 +16,7 @@ from dashboard.links import page_of, query
 from dashboard.zone import viewer_zone
 
 ACTIVE = ("queued", "running", "waiting")
+_MOST_SHOWN = 10
 
 
 def _name(node: NodeRow) -> str:
@@ -86,34 +87,37 @@ def draw_result_link(detail: RunDetail, filters: Filters) -> None:
         st.error(f"Failed{where}: {formats.escaped(error_words(detail.error))}", icon=":material/error:")
 
 
-def draw_steps(detail: RunDetail, chosen: str | None) -> None:
-    """Draw the steps as a table, and the chosen one, or else the run, with what went in and came out."""
-    names = [_name(node) for node in detail.nodes]
-    row = None
+def draw_steps(detail: RunDetail, chosen: str | None) -> str | None:
+    """Draw the steps as a table, and the chosen one, or else the run, with what went in and came out.
+
+    Returns:
+        Id of the step that was clicked just now, or None.
+    """
+    clicked = None
     if detail.nodes:
-        selected = next((place for place, node in enumerate(detail.nodes) if node.node_id == chosen), None)
         row = tables.table(
             detail.nodes,
             _COLUMNS,
             alt="Steps of the run with state, duration, attempts and errors",
             key=f"run.steps.{detail.row.id}",
-            can_select=True,
-            selected=selected,
+            can_open=True,
             height="content",
         )
+        clicked = None if row is None else detail.nodes[row].node_id
     else:
         st.caption("No step has begun yet.")
-    node = detail.nodes[row] if row is not None else next((n for n in detail.nodes if n.node_id == chosen), None)
-    if node is not None:
-        st.markdown(f"**Step {formats.escaped(names[detail.nodes.index(node)])}**")
+    shown = [node for node in detail.nodes if node.node_id == (clicked or chosen)][:_MOST_SHOWN]
+    for node in shown:
+        st.markdown(f"**Step {formats.escaped(_name(node))}**")
         _value("Output", node.output)
         _value("Error", node.error)
-        return
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _value("Parameters", dict(detail.params) or None)
-    with right:
-        _value("Output", detail.output)
+    if not shown:
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _value("Parameters", dict(detail.params) or None)
+        with right:
+            _value("Output", detail.output)
+    return clicked
 
 
 def _value(label: str, value: Any) -> None:

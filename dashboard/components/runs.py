@@ -14,8 +14,8 @@ from dashboard.filters import Filters
 from dashboard.links import page_of, query
 
 COLUMNS: list[Column[RunRow]] = [
-    Column("State", lambda run: look_of(RUN_LOOKS, run.status), "state", width="small"),
     Column("Workflow", lambda run: run.workflow_name),
+    Column("State", lambda run: look_of(RUN_LOOKS, run.status), "state", width="small"),
     Column("Queued", lambda run: run.queued_at, "moment"),
     Column("Duration", lambda run: run.duration_s, "seconds"),
     Column("By", lambda run: run.requested_by),
@@ -28,7 +28,7 @@ def run_table(
     rows: Sequence[RunRow], filters: Filters, *, key: str, what: str, columns: Sequence[Column[RunRow]] = COLUMNS
 ) -> None:
     """Draw *rows*; a click opens the run."""
-    chosen = tables.table(rows, columns, alt=what, key=key, can_select=True, height="content")
+    chosen = tables.table(rows, columns, alt=what, key=key, can_open=True, height="content")
     if chosen is not None:
         open_run(str(rows[chosen].id), filters)
 

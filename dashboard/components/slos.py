@@ -7,7 +7,7 @@ import streamlit as st
 from analytics.slo import SloStatus
 from dashboard import formats
 from dashboard.burn_down import BurnDown
-from dashboard.components.charts import Chart, Series, Threshold
+from dashboard.components.charts import Chart, Mark, Series, Threshold
 from dashboard.components.status import SLO_LOOKS, Look, look_of
 from dashboard.components.tables import Column
 
@@ -105,6 +105,11 @@ def budget_chart(course: BurnDown) -> Chart:
         series=[Series("Budget left", course.remaining, kind="area")],
         interval=course.interval,
         thresholds=[Threshold(0.0, "Used up", "critical")],
+        marks=[
+            Mark(item.at, item.title, item.until, "critical" if item.kind == "incident" else "note")
+            for item in course.annotations
+            if item.kind == "incident"
+        ],
         height=300,
     )
 

@@ -38,6 +38,7 @@ def table(
     height: int | Literal["auto", "content"] = "auto",
     selected: int | None = None,
     can_select: bool = False,
+    can_open: bool = False,
 ) -> int | None:
     """Draw *rows*.
 
@@ -48,16 +49,22 @@ def table(
         key: The same for the same table on every run.
         height: Pixels, or as many as the rows need.
         selected: Index of the row that is selected at first.
-        can_select: Whether a row can be clicked.
+        can_select: Whether a row can be marked, and stays so.
+        can_open: Whether the first column is a button in each row, for going to what the row is about.
 
     Returns:
-        Index of the selected row, or None.
+        Index of the row that is marked, or whose button was clicked just now; else None.
     """
     frame = pd.DataFrame({column.title: _values(rows, column) for column in columns}, columns=_titles(columns))
     config = {column.title: _config(column, rows) for column in columns}
+    if can_open:
+        config[columns[0].title] = st.column_config.ButtonColumn(
+            columns[0].title, type="tertiary", alignment="left", key=f"{key}.open", help=columns[0].help
+        )
     if not can_select:
         st.dataframe(frame, column_config=config, hide_index=True, alt=alt, key=key, height=height, placeholder=DASH)
-        return None
+        click: Any = st.session_state.get(f"{key}.open") if can_open else None
+        return None if click is None or not 0 <= click["row"] < len(rows) else int(click["row"])
     state: Any = st.dataframe(
         frame,
         column_config=config,

@@ -4,9 +4,10 @@ Places come from ``layout``, the content from ``model``; the browser's part is b
 ``assets`` and drawn by cytoscape.js. Nothing here reads data.
 
 A live source is a WebSocket that sends JSON: ``{"type": "snapshot" | "diff", "seq": n, "agents": [{"id": …,
-"status": …, "task": …, "version": n, "at": …}]}``; a diff holds only what changed, ``status`` is a state of
-``model.STATES``, an entry older than the version already shown is ignored. ``{"type": "ping"}`` is answered with
-``{"type": "pong"}``. Closing with code 4401 or 4403 means signed out: the component does not try again.
+"status": …, "task": …, "version": n, "at": …}], "gone": [id, …]}``; ``nodes`` may stand for ``agents``. A diff holds
+only what changed, ``status`` is a state of ``model.STATES``, an entry older than the version already shown is ignored.
+``stale`` says that the server's own source is away; ``ping`` is answered with ``pong``. After a message whose
+``status`` is final, or when the server closes with code 4401 or 4403 (signed out), the component does not try again.
 """
 
 import functools

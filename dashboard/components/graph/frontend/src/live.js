@@ -2,13 +2,15 @@
 
 export const DELAYS_MS = [500, 1000, 2000, 4000, 8000];
 const SIGNED_OUT = new Set([4401, 4403]);
+const OVER = new Set(["completed", "failed", "cancelled"]);
 const SILENT_AFTER_MS = 20000;
 
 export class LiveFeed {
   /**
    * @param {string} path of a WebSocket on this host
    * @param {(message: object) => void} onMessage
-   * @param {(state: string, attempt: number) => void} onState connecting, live, waiting, lost or ended
+   * @param {(state: string, attempt: number) => void} onState connecting, live, stale (connected, but the server's
+   *   source is away), waiting, lost, ended (signed out) or complete (nothing will change any more)
    */
   constructor(path, onMessage, onState) {
     const url = new URL(path, document.baseURI);
@@ -21,6 +23,7 @@ export class LiveFeed {
     this.socket = null;
     this.timer = null;
     this.beats = false;
+    this.isOver = false;
     this.wake = () => {
       if (!document.hidden && (this.state === "lost" || this.state === "waiting")) this.retry();
     };
@@ -42,7 +45,6 @@ export class LiveFeed {
     socket.onmessage = (event) => {
       if (socket !== this.socket) return;
       this.attempt = 0;
-      this.tell("live");
       this.receive(JSON.parse(event.data));
     };
     socket.onclose = (event) => {
@@ -55,17 +57,22 @@ export class LiveFeed {
       this.beats = true;
       this.socket.send('{"type":"pong"}');
     }
-    if (message.type === "heartbeat") this.beats = true;
     if (this.beats) {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.giveUp(), SILENT_AFTER_MS);
     }
-    if (message.type === "snapshot" || message.type === "diff") this.onMessage(message);
+    if (message.type === "stale") this.tell("stale");
+    else if (message.type === "snapshot" || message.type === "diff") {
+      this.tell("live");
+      this.isOver = OVER.has(message.status);
+      this.onMessage(message);
+    }
   }
 
   again(code) {
     clearTimeout(this.timer);
     if (SIGNED_OUT.has(code)) return this.tell("ended");
+    if (this.isOver) return this.tell("complete");
     if (this.attempt >= DELAYS_MS.length) return this.tell("lost");
     const delay = DELAYS_MS[this.attempt] * (0.8 + 0.4 * Math.random());
     this.attempt += 1;

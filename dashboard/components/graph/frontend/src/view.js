@@ -1,5 +1,6 @@
 // One graph on a page: the drawing, the list that stands for it to keyboards and screen readers, legend, live states.
 import cytoscape from "cytoscape";
+import { arrange } from "./arrange.js";
 import { iconImage, iconsReady } from "./icons.js";
 import { LiveFeed, DELAYS_MS } from "./live.js";
 import { BUSY, stateOf } from "./states.js";
@@ -9,10 +10,6 @@ const LINE_LENGTH = 21;
 const ANIMATE_AT_MOST = 300;
 const FRAME_MS = 66;
 const PADDING = 20;
-// Layers run from left to right, or from above to below where the frame shows them larger that way.
-const TURN_X = 200 / 76;
-const TURN_Y = 0.42;
-const TURN_IF_LARGER_BY = 1.15;
 
 function make(tag, className, attributes = {}) {
   const element = document.createElement(tag);
@@ -42,7 +39,7 @@ export class GraphView {
     this.focused = null;
     this.chosen = null;
     this.moved = false;
-    this.turned = false;
+    this.places = new Map();
     this.hasIcons = false;
     this.receivedAt = null;
     this.build(place);
@@ -282,6 +279,7 @@ export class GraphView {
       for (const id of this.live.keys()) changed.add(id);
       this.live.clear();
     }
+    for (const id of message.gone ?? []) if (this.live.delete(id)) changed.add(id);
     for (const entry of entries) {
       const known = this.live.get(entry.id);
       if (known && known.version != null && entry.version != null && entry.version < known.version) continue;
@@ -310,6 +308,8 @@ export class GraphView {
     this.statusText.textContent = {
       connecting: "Connecting…",
       live: "● Live",
+      stale: `Live states are away${since}`,
+      complete: "Complete",
       waiting: `Connecting again (${attempt} of ${DELAYS_MS.length})${since}`,
       lost: `Connection lost${since}`,
       ended: `Signed out${since}`,
@@ -448,29 +448,23 @@ export class GraphView {
   }
 
   placeOf(node) {
-    return this.turned ? { x: node.y * TURN_X, y: node.x * TURN_Y } : { x: node.x, y: node.y };
+    return this.places.get(node.id) ?? { x: node.x, y: node.y };
   }
 
-  /** Turns the drawing if the frame then shows it larger. */
-  turn() {
-    const xs = this.data.nodes.map((node) => node.x);
-    const ys = this.data.nodes.map((node) => node.y);
-    const wide = Math.max(...xs) - Math.min(...xs);
-    const high = Math.max(...ys) - Math.min(...ys);
-    const zoom = (width, height) =>
-      Math.min((this.frame.clientWidth - 2 * PADDING) / (width + NODE_WIDTH), (this.frame.clientHeight - 2 * PADDING) / (height + NODE_HEIGHT), 1.1);
-    const turned = zoom(high * TURN_X, wide * TURN_Y) > TURN_IF_LARGER_BY * zoom(wide, high);
-    if (turned === this.turned) return;
-    this.turned = turned;
+  /** Puts the nodes where the frame shows them largest. */
+  arrange() {
+    const size = { width: NODE_WIDTH, height: NODE_HEIGHT };
+    const { clientWidth, clientHeight } = this.frame;
+    this.places = arrange(this.data.nodes, clientWidth - 2 * PADDING, clientHeight - 2 * PADDING, size);
     this.cy.batch(() => {
-      for (const [id, node] of this.nodes) this.cy.getElementById(id).position(this.placeOf(node));
+      for (const [id, place] of this.places) this.cy.getElementById(id).position(place);
     });
   }
 
   fit() {
     this.moved = false;
     if (!this.nodes.size) return;
-    this.turn();
+    this.arrange();
     this.cy.fit(undefined, PADDING);
     if (this.cy.zoom() > 1.1) {
       this.cy.zoom(1.1);
