@@ -151,6 +151,7 @@ class RunHost:
             await self._give_back(list(left))
         if self._stack is not None:
             await self._stack.aclose()
+        await asyncio.get_running_loop().shutdown_default_executor()
 
     async def _give_back(self, run_ids: list[uuid.UUID]) -> None:
         assert self._engine is not None  # noqa: S101 - opened before

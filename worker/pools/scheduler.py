@@ -18,6 +18,7 @@ from analytics.core.clock import utc_now
 from analytics.core.logging import correlated, get_logger
 from analytics.core.settings import Settings
 from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
+from analytics.demo import is_seeded, keep_alive
 from analytics.slo.ingest import ingest
 from analytics.sources.prometheus import PromClient
 from analytics.sources.system import record, sample_system
@@ -97,6 +98,7 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
         Tick("sample_system", 30, lambda: _sample_system(process)),
         Tick("sample_queues", 15, lambda: _sample_queues(process)),
+        Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
         Tick("ensure_builtins", 3600, lambda: _ensure_builtins(process)),
         Tick("forget_workers", 3600, lambda: _forget_workers(process)),
@@ -161,6 +163,13 @@ def _sample_system(process: WorkerProcess) -> None:
 def _sample_queues(process: WorkerProcess) -> None:
     for depth in queue_depths(process.redis):
         QUEUE_DEPTH.labels(depth.name).set(depth.waiting)
+
+
+def _keep_demo_alive(process: WorkerProcess) -> None:
+    with session_scope(process.engine) as session:
+        seeded = is_seeded(session)
+    if seeded:
+        keep_alive(process.redis)
 
 
 def _ensure_partitions(process: WorkerProcess) -> None:
