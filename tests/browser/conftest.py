@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 OUR_HOSTS = {"127.0.0.1", "localhost"}
 OF_STREAMLIT = {"list", "listitem"}
@@ -27,6 +27,7 @@ def chromium_path() -> str:
 @pytest.fixture(scope="package")
 def browser(chromium_path: str) -> Iterator[Browser]:
     """One browser for all tests of this folder; closed after them, since its event loop would disturb others."""
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium_path, args=["--no-sandbox", "--disable-background-networking"]
@@ -45,7 +46,7 @@ def outside_requests() -> list[str]:
 def context(browser: Browser, outside_requests: list[str]) -> Iterator[BrowserContext]:
     """A browser without memory of other tests; the test fails if a page of it asks another host for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(20_000)
     context.on("request", lambda request: _note(request, outside_requests))
     yield context
     context.close()

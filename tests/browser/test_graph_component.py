@@ -22,6 +22,7 @@ SCRIPT = """
 import streamlit as st
 from dashboard.components.graph import graph
 
+st.set_page_config(layout="wide")
 count = int(st.query_params.get("count", "4"))
 states = ["active", "idle", "failed", "waiting"]
 nodes = [
@@ -83,8 +84,11 @@ class Feed:
         self._connections.clear()
 
     def send(self, *agents: dict[str, Any], kind: str = "diff") -> None:
+        self.say({"type": kind, "seq": 1, "agents": agents})
+
+    def say(self, message: dict[str, Any]) -> None:
         for connection in self._connections:
-            connection.send(json.dumps({"type": kind, "seq": 1, "agents": agents}))
+            connection.send(json.dumps(message))
 
     def _serve(self, connection: ServerConnection) -> None:
         self.opened += 1
@@ -181,6 +185,36 @@ def test_live_states_change_the_drawing_without_a_rerun(page: Page, app_url: str
     feed.send({"id": "n1", "status": "idle", "version": 2}, {"id": "n0", "status": "offline", "version": 1})
     expect(node(page, "n0")).to_have_text("Agent 0, offline")
     expect(node(page, "n1")).to_have_text("Agent 1, error")
+    feed.say({"type": "diff", "seq": 4, "agents": [], "gone": ["n1"]})
+    expect(node(page, "n1")).to_have_text("Agent 1, idle")
+
+
+def test_it_says_that_the_source_of_live_states_is_away(page: Page, app_url: str, feed: Feed):
+    open_graph(page, f"{app_url}?live=ws://127.0.0.1:{feed.port}/")
+    expect(page.get_by_text("● Live")).to_be_visible()
+    feed.say({"type": "stale", "seq": 1})
+    expect(page.get_by_text("Live states are away; states as of")).to_be_visible()
+    feed.send(kind="snapshot")
+    expect(page.get_by_text("● Live")).to_be_visible()
+
+
+def test_it_rests_when_nothing_will_change_any_more(page: Page, app_url: str, feed: Feed):
+    open_graph(page, f"{app_url}?live=ws://127.0.0.1:{feed.port}/")
+    expect(page.get_by_text("● Live")).to_be_visible()
+    feed.say({"type": "diff", "seq": 2, "nodes": [], "run": {"status": "completed"}})
+    feed.hang_up(1000)
+    expect(page.get_by_text("Complete")).to_be_visible()
+    assert feed.opened == 1
+
+
+def test_a_long_chain_is_broken_into_bands(page: Page, app_url: str):
+    """Forty nodes in a row would be dots; the drawing keeps them large enough to read."""
+    nodes = open_graph(page, f"{app_url}?count=40")
+    nodes.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("chosen: n0")).to_have_count(0)
+    expect(page.get_by_text("chosen: n")).to_be_visible()
 
 
 def test_live_states_survive_a_rerun(page: Page, app_url: str, feed: Feed):

@@ -7,7 +7,8 @@ A live source is a WebSocket that sends JSON: ``{"type": "snapshot" | "diff", "s
 "status": …, "task": …, "version": n, "at": …}], "gone": [id, …]}``; ``nodes`` may stand for ``agents``. A diff holds
 only what changed, ``status`` is a state of ``model.STATES``, an entry older than the version already shown is ignored.
 ``stale`` says that the server's own source is away; ``ping`` is answered with ``pong``. After a message whose
-``status`` is final, or when the server closes with code 4401 or 4403 (signed out), the component does not try again.
+``run`` has a final ``status``, or when the server closes with code 4401 or 4403 (signed out), the component does not
+try again.
 """
 
 import functools

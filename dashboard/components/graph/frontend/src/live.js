@@ -2,7 +2,7 @@
 
 export const DELAYS_MS = [500, 1000, 2000, 4000, 8000];
 const SIGNED_OUT = new Set([4401, 4403]);
-const OVER = new Set(["completed", "failed", "cancelled"]);
+const OVER = new Set(["completed", "failed", "cancelled", "removed"]);
 const SILENT_AFTER_MS = 20000;
 
 export class LiveFeed {
@@ -64,7 +64,7 @@ export class LiveFeed {
     if (message.type === "stale") this.tell("stale");
     else if (message.type === "snapshot" || message.type === "diff") {
       this.tell("live");
-      this.isOver = OVER.has(message.status);
+      if (message.run) this.isOver = OVER.has(message.run.status);
       this.onMessage(message);
     }
   }
