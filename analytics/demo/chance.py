@@ -1,5 +1,6 @@
 """Chance that comes out the same for the same seed: ids, times of a working week, durations."""
 
+import random
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,11 +24,12 @@ class Chance:
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
+        self._bits = random.Random(seed)  # noqa: S311 - ids that come out the same, not secrets
 
     def new_id(self, at: datetime) -> uuid.UUID:
         """Return a UUID of version 7 for *at*."""
         stamp = int(at.timestamp() * 1000)
-        bits = int.from_bytes(self.rng.bytes(10), "big")
+        bits = self._bits.getrandbits(80)
         return uuid.UUID(int=(stamp << 80) | (0x7 << 76) | ((bits >> 68) << 64) | (0b10 << 62) | (bits & _LOW))
 
     def happens(self, ratio: float) -> bool:

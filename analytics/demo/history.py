@@ -27,6 +27,7 @@ from analytics.demo.company import (
 )
 
 DOCUMENTS_A_DAY = 70
+VISITS_A_DAY = 260
 _ATTEMPTS = 3
 _OUTAGE = "llm_api_success_rate"
 _UNANSWERED = "The model did not answer in three attempts."
@@ -272,7 +273,7 @@ def _leads(history: History, projects: Sequence[uuid.UUID]) -> None:
 def _visits(history: History) -> None:
     """Add visits of people who are not leads."""
     chance = history.chance
-    for at in chance.times(history.since, history.until, a_day=260):
+    for at in chance.times(history.since, history.until, a_day=VISITS_A_DAY):
         visitor = f"visitor{int(chance.rng.integers(900)):03}"
         kind = chance.one_of(("page_view", "page_view", "page_view", "search", "share"))
         _event(history, at, kind, "social" if kind == "share" else "web", visitor)

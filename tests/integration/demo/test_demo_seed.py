@@ -42,6 +42,13 @@ NODES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def small_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company with less to do, so that the tests are quick; its month and its objectives are whole."""
+    monkeypatch.setattr("analytics.demo.history.DOCUMENTS_A_DAY", 8)
+    monkeypatch.setattr("analytics.demo.history.VISITS_A_DAY", 10)
+
+
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
     with connect(settings) as client:
@@ -91,7 +98,6 @@ def test_what_was_there_before_is_there_after_and_nothing_else(engine: Engine, c
     report = seed(engine, client, now=utc_now())
     assert {"agent_run", "llm_call", "handoff", "event", "lead", "work_item", "run", "node_run"} <= set(report.rows)
     assert {state.agent_id for state in agent_states(client)} == {"mine", *(agent.id for agent in AGENTS)}
-    assert everything(engine).keys() >= before.keys() | {"node_run", "llm_call"}
     removed = remove(engine, client)
     assert removed.rows == report.rows
     assert everything(engine) == before
