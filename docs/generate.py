@@ -102,11 +102,26 @@ def commands() -> str:
                 if parameter.name != "help"
             )
             rows.append((f"`{path}`", options, (command.help or "").strip().split("\n\n")[0].replace("\n", " ")))
-        for name, child in sorted(children.items()):
+        shown = ((name, child) for name, child in sorted(children.items()) if not child.hidden)
+        for name, child in shown:
             walk(child, f"{path} {name}")
 
     walk(root, "helmsight")  # type: ignore[arg-type]
     return "# Commands\n\n`helmsight COMMAND --help` says more.\n\n" + table(("Command", "Takes", "What it does"), rows)
+
+
+def api() -> str:
+    """Return the page of the REST interface."""
+    from dashboard.api.operations import PREFIX  # noqa: PLC0415
+    from dashboard.api.table import OPERATIONS  # noqa: PLC0415
+
+    rows = [(f"`{o.method}`", f"`{PREFIX}{o.path}`", o.role.label, o.summary) for o in OPERATIONS]
+    return (
+        "# REST interface\n\n"
+        "Every answer is JSON; every error is `application/problem+json`. Programs send `Authorization: Bearer TOKEN`. Lists have\n"
+        "`limit` from 1 to 100. The full document is served at `/api/v1/openapi.json`.\n\n"
+        + table(("Method", "Path", "Role", "What it does"), rows)
+    )
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -116,6 +131,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "objectives.md": objectives,
     "node-kinds.md": node_kinds,
     "commands.md": commands,
+    "api.md": api,
 }
 
 
