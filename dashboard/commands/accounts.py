@@ -127,6 +127,8 @@ def add_token(email: str, *, name: str, role: str | None, days: int) -> Iterable
             expires_at=utc_now() + timedelta(days=days),
         )
         audit.record(session, actor=ACTOR, action="token.created", object_type="token", object_id=str(row.id))
+    if owner.must_change_password:
+        yield f"{owner.email} must first sign in and change the one-time password; until then the token is refused"
     yield f"token {row.id} of {owner.email} as {row.role}, for {days} days; it is shown only now:"
     yield secret
 

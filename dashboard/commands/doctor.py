@@ -56,9 +56,9 @@ def examine(*, as_json: bool) -> bool:
         sys.stdout.write(json.dumps({"ok": well, "checks": [asdict(check) for check in checks]}) + "\n")
         return well
     for check in checks:
-        sys.stdout.write(f"{check.finding.upper():8}{check.part:12}{check.detail}\n")
+        sys.stdout.write(f"{check.finding.upper():8}{check.part:16}{check.detail}\n")
         if check.todo:
-            sys.stdout.write(f"{'':20}→ {check.todo}\n")
+            sys.stdout.write(f"{'':24}→ {check.todo}\n")
     return well
 
 
