@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from analytics.core.settings import McpSettings, Settings
+from worker.mcp.config import load_servers
+from worker.workflow.definition import parse_definition
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -48,3 +52,19 @@ def test_every_decision_record_has_its_parts():
 
 def test_the_newest_change_stands_in_the_changelog():
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_example_workflow_of_the_documents_is_accepted():
+    text = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert [node.id for node in parse_definition(example).nodes] == ["count", "sentence"]
+
+
+def test_the_example_servers_file_of_the_documents_is_accepted(tmp_path):
+    text = (ROOT / "docs" / "mcp.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "servers.json"
+    path.write_text(example, encoding="utf-8")
+    servers = load_servers(Settings(mcp=McpSettings(servers_file=path)))
+    assert servers["time"].problem is None
+    assert not servers["time"].allows("convert_time")
