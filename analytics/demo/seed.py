@@ -20,7 +20,7 @@ from analytics.slo import ledger
 from analytics.slo.model import BUCKET
 from analytics.store.engine import session_scope
 from analytics.store.partitions import ensure_partitions
-from analytics.store.tables import DEMO, Agent, Base, Run, SloBucket5m
+from analytics.store.tables import DEMO, Agent, Base, Run, SloBucket1h, SloBucket5m
 
 LENGTH = timedelta(days=30)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('helmsight.demo'))")
@@ -105,6 +105,7 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
         for slo_id, since, until in span:
             ledger.roll_up(session, [slo_id], since=since, until=until)
             ledger.drop_empty_hours(session, [slo_id], since=since, until=until)
+        session.execute(delete(SloBucket1h).where(SloBucket1h.demo_total > 0))  # their buckets were pruned before
     if client is not None:
         live.forget(client)
     return RemoveReport(removed, kept.rowcount)

@@ -26,6 +26,9 @@ READ_AGAIN = 2 * BUCKET
 LOOK_BACK = timedelta(days=30)
 """How far the first reading of a Prometheus goes back."""
 
+KEEP_BUCKETS = timedelta(days=90)
+"""How long five-minute buckets stay; hours stay for good."""
+
 _AT_ONCE = timedelta(days=1)
 _log = get_logger(__name__)
 
@@ -53,7 +56,7 @@ class Measured:
 
 
 def ingest(engine: Engine, prom: PromClient | None, *, now: datetime) -> IngestReport:
-    """Read every bucket that has closed since the last time, and sum the hours they are in.
+    """Read every bucket that has closed since the last time, sum the hours they are in, and drop old buckets.
 
     Safe to run twice and from several processes at once: buckets are written over with the same numbers. A source
     that is away does not keep the other from being read. Without Prometheus (None) only PostgreSQL is read.
@@ -77,6 +80,8 @@ def ingest(engine: Engine, prom: PromClient | None, *, now: datetime) -> IngestR
             _log.warning("slo source not read", source=source, reason=error.message)
         else:
             until[source] = closed
+    with session_scope(engine) as session:
+        ledger.prune(session, [item.id for item in objectives()], before=closed - KEEP_BUCKETS)
     return IngestReport(written, until, failed)
 
 

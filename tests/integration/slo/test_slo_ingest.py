@@ -7,7 +7,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, utc_now
-from analytics.slo import SourceKind, ingest, measure, objective, objectives
+from analytics.slo import SourceKind, ingest, ledger, measure, objective, objectives
+from analytics.slo.ledger import Bucket
 from analytics.slo.model import BUCKET
 from analytics.slo.sources.prometheus import prometheus_buckets
 from analytics.sources.prometheus import PromClient
@@ -143,3 +144,14 @@ def test_assessments_count_when_they_end(engine: Engine, known_start: datetime) 
     ingest(engine, None, now=known_start + 11 * MINUTE)
     row = rows(engine, "assessment_completion_rate")[known_start]
     assert (row.good, row.total) == (2, 4)
+
+
+def test_old_buckets_go_and_their_hours_stay(engine: Engine, known_start: datetime) -> None:
+    old = known_start - timedelta(days=91)
+    with session_scope(engine) as session:
+        ledger.upsert(session, [Bucket(API, old, 1, 1, 300), Bucket(API, known_start, 1, 1, 300)])
+        ledger.roll_up(session, [API], since=old, until=old + HOUR)
+    ingest(engine, None, now=known_start + HOUR)
+    assert set(rows(engine, API)) == {known_start}
+    with session_scope(engine) as session:
+        assert session.get_one(SloBucket1h, (API, old)).total == 1
