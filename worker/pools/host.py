@@ -173,6 +173,9 @@ class RunHost:
             if run is None:
                 return None
             slot = _Slot(run, Execution(run, self._services), cancelled=run.cancel_requested)
+            earlier = self._slots.get(run.id)
+            if earlier is not None and earlier.task is not None:
+                earlier.task.cancel()  # We stood still, lost the run, and have it again.
             self._slots[run.id] = slot
         SLOTS_USED.set(len(self._slots))
         slot.task = asyncio.create_task(self._carry(slot), name=f"run {run.id}")
@@ -187,7 +190,8 @@ class RunHost:
         except RunLostError:
             _log.warning("run lost to another worker", run_id=str(run.id), epoch=run.epoch)
         finally:
-            self._slots.pop(run.id, None)
+            if self._slots.get(run.id) is slot:
+                del self._slots[run.id]
             SLOTS_USED.set(len(self._slots))
             self._freed.set()
 

@@ -37,9 +37,10 @@ async def _run(call: NodeCall) -> dict[str, Any]:
     config = call.config
     started = time.perf_counter()
     request = _request(call)
+    tls = await asyncio.to_thread(_tls)
     try:
         async with httpx.AsyncClient(
-            verify=_tls(), trust_env=False, follow_redirects=False, timeout=call.timeout.total_seconds()
+            verify=tls, trust_env=False, follow_redirects=False, timeout=call.timeout.total_seconds()
         ) as client:
             response, body = await _follow(client, request, call)
     except httpx.TimeoutException as error:
