@@ -56,7 +56,7 @@ def histogram_quantile(quantile: float, bounds: NDArray[np.float64], counts: NDA
         return float(bounds[-2])
     low, below = (0.0, 0.0) if place == 0 else (float(bounds[place - 1]), float(counts[place - 1]))
     inside = float(counts[place]) - below
-    return low + (float(bounds[place]) - low) * ((rank - below) / inside if inside > 0 else 1.0)
+    return float(low + (float(bounds[place]) - low) * ((rank - below) / inside if inside > 0 else 1.0))
 
 
 def _increases(prom: PromClient, wanted: Mapping[str, str], grid: Grid) -> dict[str, _Steps]:
