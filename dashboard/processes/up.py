@@ -5,6 +5,7 @@ that ends; stage 2 is the dashboard and Prometheus, stage 3 the workers and the 
 the supervisor's.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import analytics.store
 from analytics.core.clock import utc_now
 from analytics.core.errors import ConfigError, DependencyError
 from analytics.core.ids import new_id
@@ -115,14 +117,40 @@ class Stack:
         self._supervisor.tell(ports=ports)
         self._start_stores(ports)
         settings = self._with_addresses(ports)
-        self._migrate(settings)
         if self._wishes.stores_only:
+            self._prepare(settings)
+            self._run_commands(settings)
             return
+        is_prepared = "postgres" in ports and self._take_stamp()
+        if not is_prepared:
+            self._prepare(settings)
         self._start_parts(settings, ports, binary)
+        if is_prepared:
+            self._prepare(settings)
+        self._run_commands(settings)
         self._supervisor.wait_ready("dashboard", timeout_s=_READY_S)
         self._supervisor.wait_ready(*self._worker_names(), "prometheus", timeout_s=_WORKERS_READY_S)
         self._supervisor.tell(url=url_of(settings.http, port), ready_at=utc_now().isoformat())
+        if "postgres" in ports:
+            self._stamp.write_text(migrations_digest(), encoding="ascii")
         self._wishes.ready(self._supervisor.state)
+
+    @property
+    def _stamp(self) -> Path:
+        return self._home.postgres / "prepared"
+
+    def _take_stamp(self) -> bool:
+        """Tell whether the last start on this home became ready with the migrations we have now.
+
+        Then nothing has to wait for the migrations, which find nothing to do. The stamp is taken away until this
+        start is ready as well: one that fails makes the next one wait.
+        """
+        try:
+            found = self._stamp.read_text(encoding="ascii")
+            self._stamp.unlink()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return False
+        return found == migrations_digest()
 
     def _own_servers(self, prometheus: Path | None) -> list[str]:
         settings = self._settings
@@ -187,10 +215,12 @@ class Stack:
             prometheus_url=f"http://{LOOPBACK}:{ports['prometheus']}" if "prometheus" in ports else None,
         )
 
-    def _migrate(self, settings: Settings) -> None:
+    def _prepare(self, settings: Settings) -> None:
         report = self._run_once(["prepare-store"], settings)
         if report.get("admin") is not None:
             self._wishes.admin_made(FirstAdmin(**report["admin"]))
+
+    def _run_commands(self, settings: Settings) -> None:
         for command in self._wishes.after_migration:
             for line in self._run_once(command, settings).get("lines", ()):
                 self._wishes.told(line)
@@ -369,6 +399,14 @@ def stop_on_signals(supervisor: Supervisor, *, at_end_of_input: bool) -> Iterato
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(writer)
+
+
+def migrations_digest() -> str:
+    """Return a name for the migrations of this installation; it changes when one is added."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(analytics.store.__file__).parent / "migrations" / "versions").glob("*.*")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _require_space(folder: Path) -> None:
