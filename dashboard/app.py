@@ -39,7 +39,7 @@ from dashboard.middleware.groups import prepare_metrics
 from dashboard.middleware.headers import HeadersMiddleware
 from dashboard.middleware.identity import IdentityMiddleware
 from dashboard.middleware.requests import RequestMiddleware
-from dashboard.streamlit_options import apply_options
+from dashboard.streamlit_options import adopt_loggers, apply_options
 
 SCRIPT = Path(__file__).parent / "main.py"
 _FIRST_CHECK_S = 8.0
@@ -111,6 +111,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(to_thread.run_sync(context.schema.check, abandon_on_cancel=True), _FIRST_CHECK_S)
     await to_thread.run_sync(_import_ahead)
+    adopt_loggers()
     stopping = threading.Event()
     packing = threading.Thread(
         target=installed_bundles().warm, args=(stopping.is_set,), name="pack-bundles", daemon=True

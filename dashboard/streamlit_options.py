@@ -1,5 +1,6 @@
 """Streamlit's options, set in code: under a plain ASGI server Streamlit does not read its environment variables."""
 
+import logging
 from typing import Any
 
 from streamlit import config
@@ -54,6 +55,18 @@ def apply_options(settings: Settings) -> None:
     """Set every option; call before the application is built."""
     for name, value in options_of(settings).items():
         config.set_option(name, value, _WHERE)
+
+
+def adopt_loggers() -> None:
+    """Send what Streamlit and uvicorn log through our handler; Streamlit gives each logger a handler of its own."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        handler = getattr(logger, "streamlit_console_handler", None)
+        if isinstance(logger, logging.Logger) and handler is not None:
+            logger.removeHandler(handler)
+            logger.propagate = True
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
 
 
 def cookie_secret(settings: Settings) -> str:

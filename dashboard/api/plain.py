@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from streamlit import runtime
 
 from analytics.core.clock import utc_now
@@ -93,8 +93,19 @@ async def robots(_: Request) -> Response:
     return Response("User-agent: *\nDisallow: /\n", media_type="text/plain")
 
 
-async def nothing_here(_: Request) -> Response:
-    """Answer paths below ``/api`` and ``/ws`` that no route takes, which Streamlit would answer with a page."""
+async def nothing_here(request: Request) -> Response:
+    """Answer paths below ``/api`` that no route takes, which Streamlit would answer with a page.
+
+    A path that a route takes with another method is told apart.
+    """
+    others = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL
+    ]
+    if others:
+        allowed = ", ".join(sorted({method for route in others for method in route.methods or ()}))
+        raise HTTPException(405, headers={"Allow": allowed})
     raise HTTPException(404)
 
 

@@ -164,7 +164,7 @@ def prove_password(
         with session_scope(engine) as session:
             audit.record(
                 session,
-                actor=email[:_MAX_ACTOR],
+                actor=email[:_MAX_ACTOR].lower(),
                 action="login.refused",
                 outcome=audit.REFUSED,
                 address=throttle.known_address(address),

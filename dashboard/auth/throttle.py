@@ -68,7 +68,7 @@ def reserve(
         if attempt.refused_key is not None:
             audit.record(
                 session,
-                actor=email[:_MOST_CHARACTERS],
+                actor=email[:_MOST_CHARACTERS].lower(),
                 action="login.throttled",
                 outcome=audit.REFUSED,
                 address=known_address(address),

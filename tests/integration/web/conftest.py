@@ -14,9 +14,9 @@ from dashboard.auth.roles import Role
 from dashboard.processes.servers import EmbeddedPostgres, EmbeddedValkey
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def web_dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """The address of a migrated database shared by the tests of one module."""
+    """The address of a migrated database shared by these tests."""
     name = f"web_{new_id().hex}"
     with psycopg.connect(postgres.dsn_of("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template_helmsight")
@@ -24,7 +24,7 @@ def web_dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def people(web_dsn: str) -> dict[str, str]:
     """One account of each role, all with the same password, and an API token of each; returns the tokens."""
     engine = create_engine(driver_url(web_dsn))
@@ -38,11 +38,11 @@ def people(web_dsn: str) -> dict[str, str]:
     return tokens
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def web(
     web_dsn: str, people: dict[str, str], valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """A running dashboard shared by the tests of one module."""
+    """A running dashboard shared by these tests."""
     with dashboard_process(tmp_path_factory.mktemp("web"), dsn=web_dsn, redis_url=valkey.url) as running:
         yield running
 

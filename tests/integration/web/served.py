@@ -43,12 +43,13 @@ class Dashboard:
         """Return a browser without scripts: it keeps cookies and does not follow redirects."""
         return httpx.Client(base_url=self.url, headers={"Accept": "text/html"}, timeout=20)
 
-    def sign_in(self, email: str, password: str = PASSWORD, **form: str) -> httpx.Client:
-        """Return a client that is signed in."""
-        client = self.client()
-        answer = client.post("/login", data={"email": email, "password": password, **form})
-        assert answer.status_code == 303, answer.text[-600:]
-        return client
+    @contextmanager
+    def sign_in(self, email: str, password: str = PASSWORD) -> Iterator[httpx.Client]:
+        """Give a client that is signed in."""
+        with self.client() as client:
+            answer = client.post("/login", data={"email": email, "password": password})
+            assert answer.status_code == 303, answer.text[-600:]
+            yield client
 
     def as_program(self, token: str) -> httpx.Client:
         """Return a client with an API token."""
@@ -90,7 +91,7 @@ def dashboard_process(
 
 
 def _wait_until_up(running: Dashboard, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert process.poll() is None, running.log.read_text()[-3000:]
         try:
