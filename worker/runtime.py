@@ -7,6 +7,7 @@ where unknown errors end: a node may raise anything, and a process has to live o
 
 import functools
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +20,8 @@ from analytics.core.telemetry import JOB_SECONDS, JOBS
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_TRACE_CHARACTERS = 6000
 
 _log = get_logger(__name__)
 
@@ -82,7 +85,9 @@ def tried(work: Callable[[], R]) -> R | Failure:
 def _logged(error: Exception) -> Failure:
     failure = failure_of(error)
     if failure.code == "unexpected":
-        _log.warning("unexpected error", error=failure.message, exc_info=error)
+        # As text, because a renderer that draws local variables would hold up the event loop for seconds.
+        trace = "".join(traceback.format_exception(error, limit=-8))[-_TRACE_CHARACTERS:]
+        _log.warning("unexpected error", error=failure.message, trace=trace)
     return failure
 
 

@@ -86,7 +86,7 @@ _carrier: Carrier | None = None
 
 
 def bind(carrier: Carrier) -> None:
-    """Say who carries nodes in this process; the model worker does so at its start."""
+    """Say who carries nodes in this process; the model worker does so at its start. Said twice, the later holds."""
     global _carrier  # noqa: PLW0603 - one worker a process
     _carrier = carrier
 

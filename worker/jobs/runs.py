@@ -10,7 +10,7 @@ _claim: Callable[[], uuid.UUID | None] | None = None
 
 
 def bind(claim: Callable[[], uuid.UUID | None]) -> None:
-    """Say how a run is claimed in this process; the run worker does so at its start."""
+    """Say how a run is claimed in this process; the run worker does so at its start. Said twice, the later holds."""
     global _claim  # noqa: PLW0603 - one worker a process
     _claim = claim
 

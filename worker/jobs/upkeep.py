@@ -9,7 +9,10 @@ _refresh: Callable[[], object] | None = None
 
 
 def bind(refresh: Callable[[], object]) -> None:
-    """Say how MCP servers are asked in this process; the scheduler does so at its start."""
+    """Say how MCP servers are asked in this process; the scheduler does so at its start.
+
+    Said twice, the later holds.
+    """
     global _refresh  # noqa: PLW0603 - one scheduler a process
     _refresh = refresh
 
