@@ -15,6 +15,9 @@ DASH = "\N{EN DASH}"
 _THOUSANDS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~:$@&-])")
+_ADDRESS = re.compile(r"(@|://|\bwww\b)", re.IGNORECASE)
+_JOINER = "\N{WORD JOINER}"
+"""Has no width; what follows an @ or :// is no address then, which Markdown would otherwise make a link."""
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86400
@@ -186,7 +189,7 @@ def moment(value: datetime | None, zone: ZoneInfo | None = None, *, seconds: boo
 
 def escaped(text: str | None) -> str:
     """Return *text* that people or programs gave us so that Markdown shows it as it is: no link, no colour."""
-    return _MARKDOWN.sub(r"\\\1", text or "")
+    return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub(rf"\1{_JOINER}", text or ""))
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -111,7 +111,7 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
             annotation_position="top left",
         )
     for mark in chart.marks:
-        _add_mark(figure, mark, zone)
+        _add_mark(figure, mark, zone, chart.interval)
     return figure
 
 
@@ -186,8 +186,10 @@ def _ticks(unit: str) -> dict[str, Any]:
             return {"tickformat": ",~s"}
 
 
-def _add_mark(figure: "Figure", mark: Mark, zone: tzinfo) -> None:
+def _add_mark(figure: "Figure", mark: Mark, zone: tzinfo, interval: Interval | None) -> None:
     tone = _TONES[mark.tone]
+    is_late = interval is not None and mark.at > interval.since + interval.length / 2
+    side = "right" if is_late else "left"
     label = {"text": mark.label, "font": {"size": 11, "color": tone}, "textangle": 0}
     if mark.until is None:
         # A shape and its annotation apart: Plotly cannot average two date strings to place a label.
@@ -195,13 +197,13 @@ def _add_mark(figure: "Figure", mark: Mark, zone: tzinfo) -> None:
         figure.add_shape(
             type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": tone, "width": 1, "dash": "dot"}
         )
-        figure.add_annotation(x=x, y=1, yref="paper", showarrow=False, yanchor="bottom", **label)
+        figure.add_annotation(x=x, y=1, yref="paper", showarrow=False, yanchor="bottom", xanchor=side, **label)
         return
     start, end = _local(mark.at, zone), _local(mark.until, zone)
     figure.add_shape(
         type="rect", x0=start, x1=end, y0=0, y1=1, yref="paper", fillcolor=tone, opacity=0.16, line={"width": 0}
     )
-    figure.add_annotation(x=start, y=1, yref="paper", showarrow=False, yanchor="bottom", xanchor="left", **label)
+    figure.add_annotation(x=start, y=1, yref="paper", showarrow=False, yanchor="bottom", xanchor=side, **label)
 
 
 def _local(moment: datetime, zone: tzinfo) -> str:

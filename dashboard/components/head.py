@@ -30,7 +30,7 @@ def draw_head(title: str, icon: str) -> bool:
             name = st.segmented_control(
                 "Time range",
                 [*RANGES, CUSTOM] if st.session_state.get(_SPAN) else list(RANGES),
-                default=DEFAULT_RANGE,
+                default=None if st.session_state.get(filters.RANGE_KEY) == CUSTOM else DEFAULT_RANGE,
                 key=filters.RANGE_KEY,
                 bind="query-params",
                 required=True,

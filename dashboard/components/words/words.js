@@ -1,4 +1,4 @@
-// A page image with word boxes: zoom with wheel, buttons, pinch or + and -, move with mouse or arrow keys.
+// A page image with word boxes: zoom with buttons, Ctrl and wheel, pinch or + and -, move with mouse or arrow keys.
 const SVG = "http://www.w3.org/2000/svg"
 const MOST_ZOOM = 16
 const views = new WeakMap()
@@ -8,40 +8,45 @@ function makeView(root) {
   const box = root.querySelector(".view")
   const tip = root.querySelector(".tip")
   const zoomText = root.querySelector(".zoom")
-  const state = { x: 0, y: 0, zoom: 1, width: 1, height: 1, pointers: new Map(), data: null }
+  // x, y: what of the page stands in the top left corner; scale: pixels of the screen for one of the page.
+  const state = { x: 0, y: 0, scale: 1, width: 1, height: 1, pointers: new Map(), data: null }
+
+  const size = () => ({ w: Math.max(box.clientWidth, 1), h: Math.max(box.clientHeight, 1) })
+  const wholePage = () => Math.min(size().w / state.width, size().h / state.height)
+  const pageWidth = () => Math.max(wholePage(), size().w / state.width)
+
+  const within = (start, seen, all) => (seen >= all ? (all - seen) / 2 : Math.min(Math.max(start, 0), all - seen))
 
   const draw = () => {
-    const w = state.width / state.zoom
-    const h = state.height / state.zoom
-    state.x = Math.min(Math.max(state.x, 0), state.width - w)
-    state.y = Math.min(Math.max(state.y, 0), state.height - h)
-    svg.setAttribute("viewBox", `${state.x} ${state.y} ${w} ${h}`)
-    zoomText.textContent = `${Math.round(state.zoom * 100)} %`
+    const { w, h } = size()
+    const seenW = w / state.scale
+    const seenH = h / state.scale
+    state.x = within(state.x, seenW, state.width)
+    state.y = within(state.y, seenH, state.height)
+    svg.setAttribute("viewBox", `${state.x} ${state.y} ${seenW} ${seenH}`)
+    zoomText.textContent = `${Math.round((state.scale / wholePage()) * 100)} %`
   }
 
-  const scale = () => {
+  const zoomTo = (scale, clientX, clientY) => {
     const area = svg.getBoundingClientRect()
-    const w = state.width / state.zoom
-    const h = state.height / state.zoom
-    const perPixel = Math.max(w / area.width, h / area.height)
-    return { area, perPixel, left: state.x + w / 2 - (area.width * perPixel) / 2, top: state.y + h / 2 - (area.height * perPixel) / 2 }
-  }
-
-  const zoomAt = (factor, clientX, clientY) => {
-    const before = scale()
-    const px = before.left + (clientX - before.area.left) * before.perPixel
-    const py = before.top + (clientY - before.area.top) * before.perPixel
-    const next = Math.min(Math.max(state.zoom * factor, 1), MOST_ZOOM)
-    const ratio = state.zoom / next
-    state.x = px - (px - state.x) * ratio
-    state.y = py - (py - state.y) * ratio
-    state.zoom = next
+    const px = state.x + (clientX - area.left) / state.scale
+    const py = state.y + (clientY - area.top) / state.scale
+    state.scale = Math.min(Math.max(scale, wholePage()), wholePage() * MOST_ZOOM)
+    state.x = px - (clientX - area.left) / state.scale
+    state.y = py - (clientY - area.top) / state.scale
     draw()
   }
+
+  const zoomAt = (factor, clientX, clientY) => zoomTo(state.scale * factor, clientX, clientY)
 
   const zoomCentre = factor => {
     const area = svg.getBoundingClientRect()
     zoomAt(factor, area.left + area.width / 2, area.top + area.height / 2)
+  }
+
+  const show = scale => {
+    Object.assign(state, { scale, x: 0, y: 0 })
+    draw()
   }
 
   const move = (dx, dy) => {
@@ -60,7 +65,7 @@ function makeView(root) {
   }
 
   box.addEventListener("wheel", event => {
-    if (!event.ctrlKey && !event.metaKey && state.zoom === 1 && event.deltaY > 0) return
+    if (!event.ctrlKey && !event.metaKey) return
     event.preventDefault()
     zoomAt(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.clientX, event.clientY)
   }, { passive: false })
@@ -79,9 +84,8 @@ function makeView(root) {
   box.addEventListener("pointermove", event => {
     const held = state.pointers.get(event.pointerId)
     if (!held) return
-    const { perPixel } = scale()
     if (state.pointers.size === 1) {
-      move((held.x - event.clientX) * perPixel, (held.y - event.clientY) * perPixel)
+      move((held.x - event.clientX) / state.scale, (held.y - event.clientY) / state.scale)
     } else {
       const other = [...state.pointers].find(([id]) => id !== event.pointerId)[1]
       const was = Math.hypot(held.x - other.x, held.y - other.y)
@@ -92,12 +96,12 @@ function makeView(root) {
   })
 
   box.addEventListener("keydown", event => {
-    const step = state.width / state.zoom / 10
+    const step = size().w / state.scale / 10
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }
     if (moves[event.key]) move(...moves[event.key])
     else if (event.key === "+" || event.key === "=") zoomCentre(1.25)
     else if (event.key === "-") zoomCentre(0.8)
-    else if (event.key === "0") zoomCentre(1 / MOST_ZOOM)
+    else if (event.key === "0") show(wholePage())
     else return
     event.preventDefault()
   })
@@ -107,7 +111,8 @@ function makeView(root) {
     if (!button) return
     if (button.dataset.do === "in") zoomCentre(1.4)
     else if (button.dataset.do === "out") zoomCentre(1 / 1.4)
-    else if (button.dataset.do === "fit") zoomCentre(1 / MOST_ZOOM)
+    else if (button.dataset.do === "page") show(wholePage())
+    else if (button.dataset.do === "width") show(pageWidth())
     else {
       const bare = svg.classList.toggle("bare")
       button.setAttribute("aria-pressed", String(!bare))
@@ -117,8 +122,8 @@ function makeView(root) {
   const fill = data => {
     if (state.data === data.source + data.words.length) return
     state.data = data.source + data.words.length
-    Object.assign(state, { width: data.width, height: data.height, zoom: 1, x: 0, y: 0 })
-    box.style.height = `${Math.min(data.viewHeight, Math.max(160, (box.clientWidth || 600) * (data.height / data.width)))}px`
+    Object.assign(state, { width: data.width, height: data.height })
+    box.style.height = `${Math.min(data.viewHeight, Math.max(160, size().w * (data.height / data.width)))}px`
     svg.setAttribute("aria-label", data.label)
     svg.replaceChildren()
     const image = document.createElementNS(SVG, "image")
@@ -136,8 +141,14 @@ function makeView(root) {
       rect.addEventListener("pointerleave", () => { tip.hidden = true })
       svg.append(rect)
     }
-    draw()
+    show(pageWidth())
   }
+
+  new ResizeObserver(() => {
+    if (state.data === null) return
+    state.scale = Math.max(state.scale, wholePage())
+    draw()
+  }).observe(box)
   return { fill }
 }
 

@@ -115,7 +115,13 @@ def test_an_unknown_zone_is_utc(name):
 def test_names_that_people_gave_draw_nothing():
     shown = formats.escaped("a@b.c [x](http://e) :red[y] *z* <b>")
     assert "[" not in shown.replace("\\[", "")
-    assert shown == r"a\@b.c \[x\]\(http\://e\) \:red\[y\] \*z\* \<b\>"
+    plain = shown.replace("\N{WORD JOINER}", "")
+    assert plain == r"a\@b.c \[x\]\(http\://e\) \:red\[y\] \*z\* \<b\>"
+
+
+@pytest.mark.parametrize("address", ["a@b.example", "http://e.example", "www.e.example"])
+def test_addresses_in_names_are_not_made_links(address):
+    assert address not in formats.escaped(address).replace("\\", "")
 
 
 def test_absent_text_is_empty():
