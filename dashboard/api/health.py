@@ -17,9 +17,10 @@ from weakref import WeakKeyDictionary
 import redis
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from analytics.core.clock import utc_now
+from analytics.agents import agent_graph
+from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import HelmsightError
-from analytics.core.telemetry import AGENT_FAILURES, CIRCUIT_BREAKER_STATE, MCP_BREAKER_OPEN, WEBSOCKET_CONNECTIONS
+from analytics.core.telemetry import WEBSOCKET_CONNECTIONS
 from analytics.live.agents import AgentStatus, agent_states
 from analytics.live.client import redis_errors
 from analytics.store.engine import driver_url, pool_state, session_scope, translated
@@ -30,6 +31,7 @@ from dashboard.readiness import SchemaState
 
 PATIENCE = timedelta(seconds=3)
 _FRESH_FOR_S = 2.0
+_COUNT_EVERY_S = 30.0
 _MAX_DETAIL = 300
 
 
@@ -107,6 +109,7 @@ class HealthMonitor:
         self._lock = threading.Lock()
         self._last: tuple[float, Health] | None = None
         self._probe: Engine | None = None
+        self._failures: tuple[float, float] | None = None
         self._asked: dict[str, Future[_Finding]] = {}
         """The last question to each part; one that still waits for its answer is not asked again."""
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
@@ -217,12 +220,24 @@ class HealthMonitor:
             if alive:
                 return _Finding(PartStatus.UP, f"{alive[0].name} on {alive[0].host}", latency)
             return _Finding(PartStatus.DOWN, "No scheduler runs.", latency)
-        facts = {"runs_queued": float(state.queued), "runs_running": float(state.running)}
+        facts = {
+            "runs_queued": float(state.queued),
+            "runs_running": float(state.running),
+            "agent_failures_24h": self._agent_failures(),
+        }
         if not alive:
             return _Finding(PartStatus.DOWN, "No worker runs; start one with `helmsight worker`.", latency, facts)
         used, slots = sum(worker.slots_used for worker in alive), sum(worker.slots for worker in alive)
         facts |= {"workers": float(len(alive)), "slots_used": float(used)}
         return _Finding(PartStatus.UP, f"{len(alive)} alive, {used} of {slots} slots in use.", latency, facts)
+
+    def _agent_failures(self) -> float:
+        """Return how many agent runs of the last day failed; counted again every half minute."""
+        if self._failures is None or time.monotonic() - self._failures[0] > _COUNT_EVERY_S:
+            with session_scope(self._context.engine) as session:
+                graph = agent_graph(session, Interval.last(timedelta(days=1)))
+            self._failures = (time.monotonic(), float(sum(node.failed for node in graph.nodes)))
+        return self._failures[1]
 
     def _mcp(self) -> _Finding:
         started = time.perf_counter()
@@ -288,23 +303,15 @@ def _overall(parts: tuple[PartHealth, ...]) -> HealthStatus:
 def _counts(context: AppContext) -> dict[str, float | None]:
     pool, async_pool = pool_state(context.engine), pool_state(context.async_engine)
     return {
-        "websocket_connections": _total(WEBSOCKET_CONNECTIONS),
+        "websocket_connections": _open_sockets(),
         "pool_size": float(pool.size + async_pool.size),
         "pool_checked_out": float(pool.checked_out + async_pool.checked_out),
         "pool_overflow": float(pool.overflow + async_pool.overflow),
-        "agent_failures": _total(AGENT_FAILURES, suffix="_total"),
-        "open_breakers": _total(CIRCUIT_BREAKER_STATE, at_least=2.0) + _total(MCP_BREAKER_OPEN, at_least=1.0),
     }
 
 
-def _total(metric: object, *, suffix: str = "", at_least: float | None = None) -> float:
-    values = [
-        sample.value
-        for family in metric.collect()  # type: ignore[attr-defined]
-        for sample in family.samples
-        if sample.name.endswith(suffix) and not sample.name.endswith("_created")
-    ]
-    return float(sum(values) if at_least is None else sum(value >= at_least for value in values))
+def _open_sockets() -> float:
+    return float(sum(sample.value for family in WEBSOCKET_CONNECTIONS.collect() for sample in family.samples))
 
 
 def _redis_version(client: redis.Redis) -> str:

@@ -85,7 +85,6 @@ async def sign_out(request: Request) -> Response:
         await to_thread.run_sync(_end, context, viewer)
     response = _go("/login?reason=signed-out")
     response.delete_cookie(COOKIE_NAME, path="/", httponly=True, samesite="lax")
-    response.headers["Clear-Site-Data"] = '"storage"'
     return response
 
 
@@ -114,7 +113,12 @@ async def choose_password(request: Request) -> Response:
         address = request.client.host if request.client is not None else None
         await _hashing(lambda: change_own_password(context, viewer, current=current, new=new, address=address))
     except HelmsightError as error:
-        notice = say("bad", _headline(error), _advice(error))
+        is_wrong = isinstance(error, accounts.SignInRefusedError)
+        notice = (
+            say("bad", "The present password is wrong.", "Nothing was changed. Check it and try again.")
+            if is_wrong
+            else say("bad", _headline(error), _advice(error))
+        )
         return password_screen(
             notice=notice,
             email=viewer.email,
