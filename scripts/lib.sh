@@ -114,10 +114,12 @@ explain_install() {
   tail -n 5 "$log" >&2
   if grep -qiE 'no space left|disk quota' "$log"; then
     die "the disk is full; free some space, then run this again: it goes on where it stopped."
-  elif grep -qiE 'name resolution|NewConnectionError|Network is unreachable|ConnectTimeout|Max retries|ProxyError|connection (was )?(refused|reset|broken)' "$log"; then
+  elif grep -qiE 'name resolution|NewConnectionError|Failed to establish|Network is unreachable|ConnectTimeout|Max retries|ProxyError|connection (was )?(refused|reset|broken)' "$log"; then
     die "the packages could not be fetched: there is no way to the package index. Check the network, then run this again: it goes on where it stopped."
   elif grep -qiE 'do not match the hashes' "$log"; then
     die "a package is not the one that was locked; it was not installed. Run this again; if it stays, tell the maintainers."
+  elif grep -qiE 'no matching distribution|could not find a version' "$log"; then
+    die "the package index that pip is set up with does not have a locked version, or could not be reached. Check the network and pip's settings (pip config list), then run this again."
   fi
   die "the packages could not be installed; all of pip's words are in $log."
 }
