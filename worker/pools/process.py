@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Literal
 
 import orjson
+import psutil
 from prometheus_client import start_http_server
 from redis import Redis
 from sqlalchemy import Engine, text
@@ -144,7 +145,16 @@ def _target_file(process: WorkerProcess) -> Path | None:
     except OSError as error:
         _log.warning("no place for the Prometheus target", folder=str(folder), error=str(error))
         return None
+    _forget_dead_targets(folder)
     return folder / f"{process.name}.json"
+
+
+def _forget_dead_targets(folder: Path) -> None:
+    """Remove the targets of workers of this host that were killed before they could."""
+    for path in folder.glob(f"{socket.gethostname()}.*.json"):
+        pid = path.name.removeprefix(f"{socket.gethostname()}.").partition(".")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 def _write_target(path: Path, process: WorkerProcess, port: int) -> None:

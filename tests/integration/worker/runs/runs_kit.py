@@ -28,7 +28,7 @@ from worker.workflow.definition import parse_definition, register_workflow
 from worker.workflow.retries import Backoff
 
 ENDED = ("completed", "failed", "cancelled")
-LEASE = timedelta(seconds=1.2)
+LEASE = timedelta(seconds=1.8)
 
 
 def node(node_id: str, *needs: str, kind: str = "test.wait", **more: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 import uuid
 from datetime import timedelta
@@ -320,10 +321,13 @@ def test_a_killed_worker_process_loses_nothing(engine, quick, door, log, run_wor
 
 
 def test_a_worker_process_stops_on_sigterm_and_says_where_its_metrics_are(engine, quick, door, run_worker_process):
-    quick.home.mkdir(parents=True, exist_ok=True)
+    targets = quick.home / "run" / "targets"
+    targets.mkdir(parents=True)
+    left_behind = targets / f"{socket.gethostname()}.4194304.run.json"
+    left_behind.write_text("[]")
     with run_worker_process() as process:
-        targets = quick.home / "run" / "targets"
-        target = until(lambda: next(iter(targets.glob("*.run.json")), None) if targets.exists() else None, within_s=60)
+        target = until(lambda: next((t for t in targets.glob("*.run.json") if t != left_behind), None), within_s=60)
+        assert not left_behind.exists(), "its process is gone"
         assert '"worker_kind":"run"' in target.read_text().replace(" ", "")
         store(engine, "quick", node("a", value=1))
         assert ended(engine, queue(door, "quick")).row.status == "completed"
