@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
+import structlog
 import uvicorn
 from anyio import to_thread
 from starlette.exceptions import HTTPException
@@ -79,7 +80,10 @@ class HelmsightApp(st.App):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; the first call reads the settings, before Streamlit builds what depends on its options."""
         if not self._is_prepared:
-            apply_options(get_context().settings)
+            settings = get_context().settings
+            if not structlog.is_configured():
+                _log_as(settings)
+            apply_options(settings)
             self._is_prepared = True
         await super().__call__(scope, receive, send)
 
@@ -156,7 +160,7 @@ def serve(settings: Settings, *, script: Path = SCRIPT) -> None:
     Raises:
         ConfigError: If the settings cannot be used, or the port is taken; nothing was started.
     """
-    configure_logging(level=settings.log.level, json=settings.log.format == "json", part="dashboard")
+    _log_as(settings)
     context = build_context(settings)
     set_context(context)
     is_proxied = settings.http.public_url is not None
@@ -198,6 +202,10 @@ def _listen(settings: Settings) -> socket.socket:
             " set HELMSIGHT_HTTP__HOST or HELMSIGHT_HTTP__PORT."
         ) from error
     return listener
+
+
+def _log_as(settings: Settings) -> None:
+    configure_logging(level=settings.log.level, json=settings.log.format == "json", part="dashboard")
 
 
 def _import_ahead() -> None:

@@ -34,6 +34,7 @@ def fixed_options() -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
         "client.toolbarMode": "minimal",
+        "client.allowedOrigins": [],
         "runner.magicEnabled": False,
         "runner.postScriptGC": False,
         "logger.hideWelcomeMessage": True,
