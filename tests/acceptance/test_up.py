@@ -9,8 +9,15 @@ import urllib.request
 
 import pytest
 
+from analytics.core.errors import DependencyError
+from analytics.core.settings import Settings
+from analytics.live.client import connect
+from analytics.store.engine import make_engine, session_scope
+from analytics.store.queries.runs import run_detail
+from dashboard.processes.addresses import connected
 from dashboard.processes.groups import created_at
 from dashboard.processes.home import PartState
+from worker.enqueue import Door
 
 pytestmark = pytest.mark.acceptance
 
@@ -94,6 +101,35 @@ def test_an_account_is_made_from_the_command_line_while_it_runs(product):
     added = product.run("user", "add", "ada@example.com", "--role", "operator")
     assert "added ada@example.com as operator" in added.stdout
     assert "one-time password:" in added.stdout
+
+
+def test_no_run_is_lost_when_postgresql_and_valkey_are_killed_under_it(product):
+    state = product.state()
+    settings = connected(Settings(home=product.home.root))
+    engine = make_engine(settings, role="test")
+    client = connect(settings)
+    params = {"base_url": f"http://127.0.0.1:{state.ports['http']}"}
+    queued = Door(engine, client, settings).queue_run(
+        workflow="document-intake", params=params, requested_by="test", trigger="cli"
+    )
+    for name in ("postgres", "valkey"):
+        os.kill(state.part(name).group.pid, signal.SIGKILL)
+
+    def has_completed():
+        try:
+            with session_scope(engine) as session:
+                row = run_detail(session, queued.run_id).row
+        except DependencyError:
+            return False
+        assert row.status not in {"failed", "cancelled"}, row.error_message
+        return row.status == "completed"
+
+    product.until(has_completed, seconds=90)
+    product.until(lambda: product.state().part("valkey").state is PartState.READY)
+    assert product.state().part("postgres").restarts >= 1
+    assert status_of(f"{state.url}/healthz") == 200
+    engine.dispose()
+    client.close()
 
 
 @pytest.mark.prometheus
