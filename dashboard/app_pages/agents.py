@@ -6,7 +6,7 @@ from dashboard import data, formats, guard
 from dashboard.components import agents, states, tables
 from dashboard.components.graph import graph
 from dashboard.components.head import current_filters
-from dashboard.links import page_of, query
+from dashboard.components.navigation import go
 from dashboard.reading import Answer
 
 filters = current_filters()
@@ -14,7 +14,7 @@ LIVE_URL = "/ws/agent-status"
 
 
 def go_to(agent_id: str | None) -> None:
-    st.switch_page(str(page_of("agents").path), query_params=query(filters, agent=agent_id))
+    go("agents", filters, agent=agent_id)
 
 
 def draw_graph(view: agents.View, chosen: str | None) -> None:

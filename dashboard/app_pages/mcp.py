@@ -10,7 +10,7 @@ from dashboard.auth.roles import Role
 from dashboard.auth.viewer import current_viewer
 from dashboard.components import forms, mcp, run_view, runs, states, tables
 from dashboard.components.head import current_filters
-from dashboard.links import page_of, query
+from dashboard.components.navigation import go
 
 filters = current_filters()
 can_call = current_viewer().role >= Role.OPERATOR
@@ -18,7 +18,7 @@ WATCH = timedelta(seconds=1)
 
 
 def go_to(**extra: object) -> None:
-    st.switch_page(str(page_of("mcp").path), query_params=query(filters, **extra))
+    go("mcp", filters, **extra)
 
 
 def draw_servers() -> None:

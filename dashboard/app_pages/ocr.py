@@ -12,6 +12,7 @@ from dashboard.auth.roles import Role
 from dashboard.auth.viewer import current_viewer
 from dashboard.components import documents, states, tables
 from dashboard.components.head import current_filters
+from dashboard.components.navigation import go
 from dashboard.components.words import word_image
 from dashboard.context import get_context
 from dashboard.links import page_of, query
@@ -23,7 +24,7 @@ TYPES = ["png", "jpg", "jpeg", "tif", "tiff", "webp", "gif", "bmp", "pdf"]
 
 
 def open_document(document_id: object) -> None:
-    st.switch_page(str(page_of("ocr").path), query_params=query(filters, document=document_id))
+    go("ocr", filters, document=document_id)
 
 
 def draw_upload() -> None:

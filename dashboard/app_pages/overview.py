@@ -7,7 +7,7 @@ from dashboard import data, guard
 from dashboard.components import cards, kpis, runs, slos, states, tables
 from dashboard.components.head import current_filters
 from dashboard.components.health import parts_strip
-from dashboard.links import page_of, query
+from dashboard.components.navigation import go
 
 _FIRST_ROW = 6
 _TROUBLE = (SloState.EXHAUSTED, SloState.DEGRADED, SloState.AT_RISK)
@@ -57,7 +57,7 @@ def draw_objectives() -> None:
         height="content",
     )
     if row is not None:
-        st.switch_page(str(page_of("slos").path), query_params=query(filters, slo=order[row].objective.id))
+        go("slos", filters, slo=order[row].objective.id)
     summary = report.summary
     words = f"{summary.compliant} of {summary.total} met, {summary.violated} missed, {summary.unknown} not known yet."
     calm = not troubled and summary.compliant == summary.total

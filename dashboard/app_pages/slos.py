@@ -9,7 +9,7 @@ from analytics.slo import SloReport, SloStatus
 from dashboard import data, formats, guard
 from dashboard.components import charts, slos, states, tables
 from dashboard.components.head import current_filters
-from dashboard.links import page_of, query
+from dashboard.components.navigation import go
 
 filters = current_filters()
 
@@ -39,7 +39,7 @@ def draw_table(statuses: Sequence[SloStatus], chosen: str | None) -> None:
         height="content",
     )
     if row is not None and ids[row] != chosen:
-        st.switch_page(str(page_of("slos").path), query_params=query(filters, slo=ids[row]))
+        go("slos", filters, slo=ids[row])
 
 
 def draw_detail(status: SloStatus) -> None:

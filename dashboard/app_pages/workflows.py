@@ -7,6 +7,7 @@ from dashboard.auth.roles import Role
 from dashboard.auth.viewer import current_viewer
 from dashboard.components import forms, runs, states, tables, workflows
 from dashboard.components.head import current_filters
+from dashboard.components.navigation import go
 from dashboard.components.status import RUN_LOOKS
 from dashboard.links import page_of, query
 from dashboard.reading import LIVE
@@ -46,7 +47,7 @@ def draw_list() -> None:
     if found.pages > 1:
         st.pagination(found.pages, key="page", bind="query-params")
     if row is not None:
-        st.switch_page(str(page_of("workflows").path), query_params=query(filters, workflow=found.items[row].name))
+        go("workflows", filters, workflow=found.items[row].name)
 
 
 def draw_runs() -> None:

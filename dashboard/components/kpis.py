@@ -9,6 +9,7 @@ from dashboard import formats
 from dashboard.components import charts, states, tables
 from dashboard.components.cards import how_computed, target_words
 from dashboard.components.charts import Chart, Series, Threshold
+from dashboard.components.navigation import go
 from dashboard.components.status import KPI_LOOKS, look_of
 from dashboard.components.tables import Column
 from dashboard.filters import Filters
@@ -59,7 +60,7 @@ def table_of(readings: Sequence[KpiReading], filters: Filters) -> None:
         height="content",
     )
     if chosen is not None:
-        st.switch_page(str(page_of("overview").path), query_params=query(filters, kpi=readings[chosen].kpi.id))
+        go("overview", filters, kpi=readings[chosen].kpi.id)
 
 
 def detail(reading: KpiReading | None, filters: Filters) -> None:

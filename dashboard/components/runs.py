@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import streamlit as st
-
 from analytics.core.clock import utc_now
 from analytics.store.queries.runs import RunRow
 from dashboard import formats
 from dashboard.components import states, tables
+from dashboard.components.navigation import go
 from dashboard.components.status import RUN_LOOKS, look_of
 from dashboard.components.tables import Column
 from dashboard.filters import Filters
-from dashboard.links import page_of, query
 
 COLUMNS: list[Column[RunRow]] = [
     Column("Workflow", lambda run: run.workflow_name),
@@ -35,7 +33,7 @@ def run_table(
 
 def open_run(run_id: str, filters: Filters) -> None:
     """Go to the page of one run."""
-    st.switch_page(str(page_of("run").path), query_params=query(filters, run=run_id))
+    go("run", filters, run=run_id)
 
 
 def short_list(rows: Sequence[RunRow], filters: Filters, *, can_open: bool = True) -> None:
