@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import file_util
 
 ASSETS = Path(__file__).parent.parent / "assets"
+_GRAPH = Path(__file__).parent.parent / "components" / "graph" / "assets"
+_GRAPH_URL = "/_stcore/bidi-components/helmsight.graph/"
 _FOREVER = "public, max-age=31536000, immutable"
 _DAY = "public, max-age=86400"
 _COMPRESSED = frozenset({".js", ".css", ".svg", ".json", ".wasm", ".map", ".html", ".txt", ".ttf"})
@@ -38,6 +40,7 @@ html { background: #fff; color-scheme: light dark; }
 @keyframes hs-boot { 50% { opacity: .35; } }
 @media (prefers-reduced-motion: reduce) { .hs-boot img { animation: none; } }
 </style>"""
+_OURS = '<script src="/assets/loaded.js" defer></script><script src="/assets/mend.js" defer></script>'
 _WAIT = '<div class="hs-boot" role="status"><img src="/assets/favicon.svg" alt="Helmsight is loading"></div>'
 
 
@@ -55,7 +58,9 @@ class Bundles:
     """Compressed files by their path in URLs, made when first asked for."""
 
     def __init__(self, static_root: Path, assets: Path = ASSETS) -> None:
-        self._files = _files(static_root / "static", "/static/") | _files(assets, "/assets/")
+        self._files = (
+            _files(static_root / "static", "/static/") | _files(assets, "/assets/") | _files(_GRAPH, _GRAPH_URL)
+        )
         self._made: dict[str, Bundle] = {}
         self._lock = threading.Lock()
         index = static_root / "index.html"
@@ -126,7 +131,7 @@ class BundlesMiddleware:
 
 def _answer(path: str, bundle: Bundle, asked: Headers, *, takes_gzip: bool) -> Response:
     headers = {
-        "Cache-Control": _FOREVER if path.startswith("/static/") else _DAY,
+        "Cache-Control": _FOREVER if path.startswith(("/static/", _GRAPH_URL)) else _DAY,
         "Vary": "Accept-Encoding",
         "ETag": bundle.etag,
     }
@@ -172,7 +177,7 @@ def _shell(html: str) -> str:
         html,
         flags=re.DOTALL,
     )
-    html = html.replace("</head>", f'{_BOOT}<script src="/assets/loaded.js" defer></script></head>')
+    html = html.replace("</head>", f"{_BOOT}{_OURS}</head>")
     return html.replace('<div id="root"></div>', f'<div id="root">{_WAIT}</div>')
 
 
