@@ -6,6 +6,7 @@ Plain HTML and CSS: they work without scripts and before anything else works.
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
+from http import HTTPStatus
 from pathlib import Path
 from string import Template
 from typing import Literal
@@ -57,7 +58,7 @@ def sign_in_screen(
         status: HTTP status.
         prefetch: Addresses of scripts and styles that the browser may load while the person types.
     """
-    wrong = ' aria-invalid="true"' if status == 401 else ""  # noqa: PLR2004 - a refused sign-in
+    wrong = ' aria-invalid="true"' if status == HTTPStatus.UNAUTHORIZED else ""
     focus_email, focus_password = ("", " autofocus") if email else (" autofocus", "")
     body = f"""<p class="lead">Use your Helmsight account.</p>
 {notice}
@@ -83,11 +84,14 @@ def password_screen(*, notice: str, email: str, is_forced: bool, next_path: str,
         else "Choose a new password. Your other sessions end."
     )
     out = (
-        '<form method="post" action="/logout" class="foot"><button type="submit">Sign out instead</button></form>'
+        '<form method="post" action="/logout" class="foot">'
+        '<button type="submit" class="quiet">Sign out instead</button></form>'
         if is_forced
         else '<p class="foot"><a href="/">Back without a change</a></p>'
     )
-    wrong = ' aria-invalid="true"' if status >= 400 else ""  # noqa: PLR2004 - any refusal
+    mark = ' aria-invalid="true"'
+    wrong_current = mark if status == HTTPStatus.UNAUTHORIZED else ""
+    wrong_new = mark if status == HTTPStatus.UNPROCESSABLE_ENTITY else ""
     body = f"""<p class="lead">{lead}</p>
 {notice}
 <form method="post" action="/password">
@@ -95,13 +99,13 @@ def password_screen(*, notice: str, email: str, is_forced: bool, next_path: str,
 <input type="text" name="email" value="{escape(email)}" autocomplete="username" hidden>
 <div><label for="current">Present password</label>
 <input id="current" name="current" type="password" autocomplete="current-password" maxlength="1024" required
- autofocus{wrong}></div>
+ autofocus{wrong_current}></div>
 <div><label for="new">New password</label>
 <input id="new" name="new" type="password" autocomplete="new-password" minlength="10" maxlength="1024" required
- aria-describedby="rule"{wrong}><p class="hint" id="rule">At least 10 characters. Length beats symbols.</p></div>
+ aria-describedby="rule"{wrong_new}><p class="hint" id="rule">At least 10 characters. Length beats symbols.</p></div>
 <div><label for="again">New password, again</label>
 <input id="again" name="again" type="password" autocomplete="new-password" minlength="10" maxlength="1024"
- required{wrong}></div>
+ required{wrong_new}></div>
 <button type="submit">Change password</button>
 </form>
 {out}"""
