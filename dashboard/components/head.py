@@ -22,6 +22,7 @@ def current_filters() -> Filters:
 def draw_head(title: str, icon: str) -> bool:
     """Draw the head row and settle the filters; return whether the reader asked to read everything anew."""
     _restore_fixed_span()
+    _restore_url()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head"):
         st.title(f"{icon} {title}", width="content", anchor=False)
         with st.container(
@@ -30,7 +31,7 @@ def draw_head(title: str, icon: str) -> bool:
             name = st.segmented_control(
                 "Time range",
                 [*RANGES, CUSTOM] if st.session_state.get(_SPAN) else list(RANGES),
-                default=None if st.session_state.get(filters.RANGE_KEY) == CUSTOM else DEFAULT_RANGE,
+                default=DEFAULT_RANGE,
                 key=filters.RANGE_KEY,
                 bind="query-params",
                 required=True,
@@ -72,6 +73,17 @@ def _restore_fixed_span() -> None:
         if held is not None and held.since is not None and held.until is not None and not read.is_fixed:
             params[filters.FROM_KEY] = filters.stamp(held.since)
             params[filters.TO_KEY] = filters.stamp(held.until)
+
+
+def _restore_url() -> None:
+    """Write the filters into the URL again after a change of page from the script, which takes them out.
+
+    They are bound to their widgets, so the way to do that is to set what the widgets already hold.
+    """
+    for key, default in ((filters.RANGE_KEY, DEFAULT_RANGE), (filters.REFRESH_KEY, DEFAULT_REFRESH)):
+        held = st.session_state.get(key)
+        if held is not None and held != default and key not in st.query_params:
+            st.session_state[key] = held
 
 
 def _drop_fixed_span() -> None:
