@@ -71,7 +71,7 @@ class Memory:
         self._most = most
         self._lock = threading.Lock()
         self._answers: OrderedDict[object, _Stamped] = OrderedDict()
-        self._outages: dict[object, tuple[Outage, datetime]] = {}
+        self._outages: dict[tuple[object, str], tuple[Outage, datetime]] = {}
 
     def keep(self, key: object, stamped: _Stamped) -> None:
         """Remember the answer to *key*."""
@@ -111,7 +111,7 @@ class Memory:
     def outages(self, home: object) -> list[Outage]:
         """Return what is away now, in the order it went."""
         with self._lock:
-            found = [outage for (of, _), (outage, _) in self._outages.items() if of == home]
+            found = [outage for key, (outage, _) in self._outages.items() if key[0] == home]
         return sorted(found, key=lambda outage: outage.since)
 
     def clear(self) -> None:

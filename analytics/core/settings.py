@@ -52,6 +52,9 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 """Scheme, host and port of a web page, as browsers send it."""
 
 
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - names, nothing listens
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,6 +110,12 @@ class HttpSettings(_Group):
         default=(), description="Other origins whose pages may call the API and the sockets, separated by commas."
     )
     max_upload_bytes: int = Field(default=20 * 2**20, ge=1, description="The largest file a page or route takes.")
+
+    @property
+    def inner_url(self) -> str:
+        """Return where programs of this machine reach the dashboard; the wildcard addresses become loopback."""
+        host = _LOOPBACK_OF.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class AuthSettings(_Group):

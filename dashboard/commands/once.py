@@ -108,12 +108,9 @@ def run_once() -> bool:
 def _steps(bench: Bench) -> dict[str, dict[str, Any]]:
     _ensure_history(bench)
     sample = sample_document()
-    dashboard = f"http://{bench.settings.http.host}:{bench.state.ports['http']}"
     door = Door(bench.engine, bench.redis, bench.settings)
     queued = {
-        "workflow": lambda: door.queue_run(
-            workflow=WORKFLOW, params={"base_url": dashboard}, requested_by=REQUESTER, trigger="demo"
-        ),
+        "workflow": lambda: door.queue_run(workflow=WORKFLOW, params={}, requested_by=REQUESTER, trigger="demo"),
         "ocr": lambda: door.queue_ocr(
             name=sample.name, content=sample.content, options={}, requested_by=REQUESTER, trigger="demo"
         ),

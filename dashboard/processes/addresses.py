@@ -75,8 +75,7 @@ def url_of(settings: HttpSettings, port: int) -> str:
     """Return where browsers go."""
     if settings.public_url is not None:
         return settings.public_url
-    host = {"0.0.0.0": LOOPBACK, "::": "[::1]", "": LOOPBACK}.get(settings.host, settings.host)  # noqa: S104 - a name
-    return f"http://{host}:{port}"
+    return settings.model_copy(update={"port": port}).inner_url
 
 
 def named(settings: Settings, *, dsn: str | None, redis_url: str | None, prometheus_url: str | None) -> Settings:

@@ -2,7 +2,7 @@
 
 The name is resolved first, every address has to be public, and the connection goes to an address that was checked, so
 that a name cannot change its mind in between; each redirect is checked again. ``HELMSIGHT_WORKER__HTTP_ALLOW_PRIVATE``
-turns the guard off. The one exception is our own dashboard's ``/healthz``.
+turns the guard off. The one exception is our own dashboard's ``/healthz``, which a path without a host asks.
 """
 
 import asyncio
@@ -64,10 +64,11 @@ def _request(call: NodeCall) -> httpx.Request:
     headers = {"user-agent": "helmsight", **{name.lower(): value for name, value in config.get("headers", {}).items()}}
     if method not in _SAFE_METHODS:
         headers.setdefault("idempotency-key", call.key)
+    url = config["url"]
     try:
         return httpx.Request(
             method,
-            config["url"],
+            f"{call.settings.http.inner_url}{url}" if url.startswith("/") else url,
             params=config.get("query"),
             headers=headers,
             json=config.get("json"),
@@ -146,8 +147,9 @@ def is_public(address: str) -> bool:
 
 def _is_own_health(request: httpx.Request, port: int, settings: Settings) -> bool:
     """Tell whether it is the question whether our own dashboard is well, the one private address that is harmless."""
-    own = (settings.http.host, settings.http.port)
-    return request.method == "GET" and request.url.path == "/healthz" and (request.url.host, port) == own
+    own = httpx.URL(settings.http.inner_url)
+    asked = (request.url.host, port, request.url.path)
+    return request.method == "GET" and asked == (own.host, own.port or 80, "/healthz")
 
 
 async def _read(response: httpx.Response, most: int) -> bytes:
@@ -207,7 +209,12 @@ KIND = NodeKind(
         "required": ["url"],
         "additionalProperties": False,
         "properties": {
-            "url": {"type": "string", "minLength": 1, "maxLength": 8000},
+            "url": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 8000,
+                "description": "With scheme and host; a path alone asks our own dashboard.",
+            },
             "method": {"enum": ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"], "default": "GET"},
             "headers": {"type": "object", "additionalProperties": {"type": "string"}},
             "query": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
