@@ -28,7 +28,8 @@ from dashboard.processes.servers import EmbeddedPostgres, EmbeddedValkey, Server
 
 PASSWORD = "a password of the tests"  # noqa: S105 - of accounts that live as long as the test
 WORKERS = ("run", "model", "scheduler")
-_FAST_NOT_SAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_FAST = {"fsync": "off"}
+"""Safe while the machine stays up: what is committed survives the death of the server, not that of the kernel."""
 _START_S = 60.0
 
 
@@ -45,7 +46,7 @@ class Product:
 
     def __post_init__(self) -> None:
         self.root.chmod(0o755)
-        self.postgres = EmbeddedPostgres(root=self.root / "postgres", port=free_port(), settings=_FAST_NOT_SAFE)
+        self.postgres = EmbeddedPostgres(root=self.root / "postgres", port=free_port(), settings=_FAST)
         self.valkey = EmbeddedValkey(root=self.root / "valkey", port=free_port())
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
