@@ -111,7 +111,7 @@ def draw_answer(called: uuid.UUID) -> None:
 
 
 def draw_recent() -> None:
-    st.subheader("Recent calls", anchor=False)
+    st.header("Recent calls", anchor=False)
     carrier = data.workflow("mcp-call").value
     found = (
         None

@@ -42,7 +42,7 @@ def draw_figures() -> None:
 
 
 def draw_objectives() -> None:
-    st.subheader("Objectives", anchor=False)
+    st.header("Objectives", anchor=False)
     report = states.settle(data.slos(), "The objectives")
     if report is None:
         return
@@ -65,7 +65,7 @@ def draw_objectives() -> None:
 
 
 def draw_runs() -> None:
-    st.subheader("Latest runs", anchor=False)
+    st.header("Latest runs", anchor=False)
     latest = states.settle(data.latest_runs(), "The latest runs")
     if latest is not None:
         runs.short_list(latest, filters)

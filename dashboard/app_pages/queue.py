@@ -32,7 +32,7 @@ def draw_backlog() -> None:
         )
     elif state.queued and used >= slots:
         st.warning("All slots are in use; runs wait. Start another worker.", icon=":material/warning:")
-    st.subheader("Workers", anchor=False)
+    st.header("Workers", anchor=False)
     if not workers:
         states.empty("No worker was seen today", "Start one with `helmsight worker`.", icon=":material/engineering:")
         return
@@ -42,7 +42,7 @@ def draw_backlog() -> None:
 
 
 def draw_queues() -> None:
-    st.subheader("Queues", anchor=False)
+    st.header("Queues", anchor=False)
     found = states.settle(data.depths(), "The queues")
     if found is None:
         return
@@ -53,7 +53,7 @@ def draw_queues() -> None:
 
 
 def draw_failed() -> None:
-    st.subheader(f"Failed runs, {filters.span.words}", anchor=False)
+    st.header(f"Failed runs, {filters.span.words}", anchor=False)
     failed = states.settle(data.list_runs(filters.span, statuses=("failed",)), "The failed runs")
     if failed is None:
         return

@@ -35,7 +35,7 @@ def run_id() -> uuid.UUID:
 
 def draw_head(detail: RunDetail) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader(run_view.title(detail), anchor=False, width="content")
+        st.header(run_view.title(detail), anchor=False, width="content")
         if run_view.is_active(detail) and can_cancel:
             label = "Cancelling" if detail.cancel_requested else "Cancel"
             if st.button(label, icon=":material/cancel:", key="run.cancel", disabled=detail.cancel_requested):

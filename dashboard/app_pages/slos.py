@@ -43,7 +43,7 @@ def draw_table(statuses: Sequence[SloStatus], chosen: str | None) -> None:
 
 
 def draw_detail(status: SloStatus) -> None:
-    st.subheader(f"{status.objective.title} {slos.look(status).badge}", anchor=False)
+    st.header(f"{status.objective.title} {slos.look(status).badge}", anchor=False)
     st.caption(f"{status.objective.description} Service: {status.objective.service}.")
     with st.grid(4, min_column_width=170, key="slo.figures"):
         slos.draw_figures(status)

@@ -81,7 +81,7 @@ def draw_workflow(name: str) -> None:
     detail = states.settle(data.workflow(name), "The workflow")
     if detail is None:
         return
-    st.subheader(formats.escaped(detail.row.name), anchor=False)
+    st.header(formats.escaped(detail.row.name), anchor=False)
     st.caption(formats.escaped(detail.row.description) or "No description.")
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -127,6 +127,6 @@ if chosen_workflow:
     draw_workflow(chosen_workflow)
 else:
     draw_list()
-    st.subheader("Runs", anchor=False)
+    st.header("Runs", anchor=False)
     guard.live(draw_runs, name="workflow_runs", every=filters.rhythm and max(filters.rhythm, LIVE))
     draw_new_version()

@@ -132,7 +132,7 @@ def draw_note(view: View) -> None:
 def draw_agent(agent: AgentView) -> None:
     """Draw one agent in figures."""
     look = look_of(AGENT_LOOKS, agent.status)
-    st.subheader(f"{formats.escaped(agent.name)} {look.badge}", anchor=False)
+    st.header(f"{formats.escaped(agent.name)} {look.badge}", anchor=False)
     seen = f"last heard {formats.age(agent.seen_at, now=utc_now())}" if agent.seen_at else "it reports no live state"
     st.caption(f"{formats.escaped(agent.task) or 'No task'}; {seen}.")
     with st.grid(4, min_column_width=150, key="agent.figures"):

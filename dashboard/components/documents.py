@@ -54,7 +54,7 @@ def draw_title(detail: DocumentDetail, filters: Filters) -> None:
     """Draw what the document is, and the way to the run that reads it."""
     row = detail.row
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader(f"{formats.escaped(row.name)} {look_of(_LOOKS, row.status).badge}", anchor=False, width="content")
+        st.header(f"{formats.escaped(row.name)} {look_of(_LOOKS, row.status).badge}", anchor=False, width="content")
         if row.run_id is not None:
             st.page_link(
                 str(page_of("run").path),
@@ -90,7 +90,7 @@ def draw_text(detail: DocumentDetail, page: PageText) -> None:
         help="What is left out stays marked in the picture.",
     )
     text = page.filtered_text if only_sure else page.text
-    st.code(text or "No text was found on this page.", language=None, wrap_lines=True, height=440)
+    st.code(text or "No text was found on this page.", language=None, wrap_lines=True)
     words = formats.plural(len(page.words), "word")
     st.caption(
         f"{words}, {formats.plural(len(text), 'character')}, confidence {confidence_words(page.confidence)}, read by"

@@ -76,7 +76,7 @@ def detail(reading: KpiReading | None, filters: Filters) -> None:
         return
     kpi = reading.kpi
     look = look_of(KPI_LOOKS, reading.state)
-    st.subheader(f"{kpi.title} {look.badge}", anchor=False)
+    st.header(f"{kpi.title} {look.badge}", anchor=False)
     left, right = st.columns([3, 1], gap="medium")
     with left:
         charts.draw(_chart(reading, filters), key=f"kpi.chart.{kpi.id}")

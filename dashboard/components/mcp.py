@@ -10,6 +10,7 @@ from dashboard import formats
 from dashboard.components.run_view import error_words, is_active
 from dashboard.components.status import RUN_LOOKS, Look, look_of
 from dashboard.components.tables import Column
+from dashboard.components.values import draw_value
 from dashboard.filters import Filters
 from dashboard.links import page_of, query
 
@@ -77,9 +78,9 @@ def _draw_content(output: Any) -> None:
         st.code(text, language=None, wrap_lines=True)
     if texts:
         with st.expander("Everything it answered", icon=":material/data_object:"):
-            st.json(output)
+            draw_value("Output of the run", output)
     else:
-        st.json(output)
+        draw_value("Answer", output)
 
 
 def texts_of(output: Any) -> list[str]:

@@ -11,6 +11,7 @@ from dashboard import formats
 from dashboard.components import tables
 from dashboard.components.status import RUN_LOOKS, look_of
 from dashboard.components.tables import Column
+from dashboard.components.values import draw_value
 from dashboard.filters import Filters
 from dashboard.links import page_of, query
 from dashboard.zone import viewer_zone
@@ -109,22 +110,12 @@ def draw_steps(detail: RunDetail, chosen: str | None) -> str | None:
     shown = [node for node in detail.nodes if node.node_id == (clicked or chosen)][:_MOST_SHOWN]
     for node in shown:
         st.markdown(f"**Step {formats.escaped(_name(node))}**")
-        _value("Output", node.output)
-        _value("Error", node.error)
+        draw_value("Output", node.output)
+        draw_value("Error", node.error)
     if not shown:
         left, right = st.columns(2, gap="medium")
         with left:
-            _value("Parameters", dict(detail.params) or None)
+            draw_value("Parameters", dict(detail.params) or None)
         with right:
-            _value("Output", detail.output)
+            draw_value("Output", detail.output)
     return clicked
-
-
-def _value(label: str, value: Any) -> None:
-    if value is None:
-        return
-    st.caption(label)
-    if isinstance(value, str):
-        st.code(value, language=None, wrap_lines=True)
-    else:
-        st.json(value, expanded=2)

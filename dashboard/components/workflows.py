@@ -116,7 +116,7 @@ def draw_definition(detail: WorkflowDetail) -> None:
         label=f"The {formats.plural(len(nodes), 'node')} of {detail.row.name} and what each needs",
     )
     with st.expander(f"Definition, version {detail.row.current_version}", icon=":material/code:"):
-        st.code(source_of(detail.spec), language="yaml", line_numbers=True, height=360)
+        st.code(source_of(detail.spec), language=None)
 
 
 def source_of(spec: Mapping[str, Any]) -> str:

@@ -1,0 +1,177 @@
+"""Every page, in every role, with nothing, with thirty days, and with PostgreSQL and Redis away."""
+
+import pytest
+
+from analytics.live.agents import agent_states
+from dashboard.auth.roles import Role
+from dashboard.links import PAGES, page_of, pages_for
+
+pytestmark = pytest.mark.integration
+
+LISTED = [page.key for page in PAGES if page.is_listed]
+
+
+def texts(app) -> str:
+    """Return all words of a page."""
+    kinds = (app.markdown, app.caption, app.header, app.title, app.error, app.warning, app.info, app.success)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def broke(app) -> bool:
+    return bool(app.exception) or "This part of the page failed" in texts(app)
+
+
+@pytest.mark.parametrize("page", LISTED)
+@pytest.mark.parametrize("place", ["empty_place", "full_place"])
+def test_no_page_breaks_for_an_administrator(open_page, request, place, page):
+    app = open_page(request.getfixturevalue(place), Role.ADMIN, page)
+    assert not broke(app), texts(app)
+    assert page_of(page).title in app.title[0].value
+
+
+@pytest.mark.parametrize(
+    ("role", "page"),
+    [
+        (role, page.key)
+        for role in (Role.VIEWER, Role.ANALYST, Role.OPERATOR)
+        for pages in pages_for(role).values()
+        for page in pages
+        if page.is_listed
+    ],
+)
+def test_every_role_opens_its_pages(open_page, full_place, role, page):
+    app = open_page(full_place, role, page)
+    assert not broke(app), texts(app)
+    assert page_of(page).title in app.title[0].value
+
+
+@pytest.mark.parametrize(("role", "page"), [(Role.VIEWER, "queue"), (Role.VIEWER, "run"), (Role.OPERATOR, "admin")])
+def test_a_page_above_the_role_falls_back_to_the_overview(open_page, full_place, role, page):
+    assert "Overview" in open_page(full_place, role, page).title[0].value
+
+
+@pytest.mark.parametrize("page", LISTED)
+def test_a_page_says_what_is_away_and_what_still_works(open_page, away_place, page):
+    app = open_page(away_place, Role.ADMIN, page)
+    assert not broke(app), texts(app)
+    assert "PostgreSQL is away" in texts(app)
+    assert "last values they read" in texts(app)
+    assert "recovers by itself" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("overview", "No run yet"),
+        ("agents", "No agent was seen"),
+        ("slos", "0 of 9"),
+        ("workflows", "No run"),
+        ("ocr", "No document yet"),
+        ("mcp", "No MCP server is known yet"),
+        ("queue", "No run worker is alive"),
+    ],
+)
+def test_an_empty_page_says_so_and_what_to_do(open_page, empty_place, page, words):
+    app = open_page(empty_place, Role.OPERATOR, page)
+    shown = texts(app) + "".join(str(metric.value) for metric in app.metric)
+    assert words in shown
+
+
+def test_silence_is_never_a_number(open_page, empty_place):
+    app = open_page(empty_place, Role.VIEWER)
+    values = {metric.label: metric.value for metric in app.metric}
+    assert values["Runs completed"] == "No data"
+    assert "0 %" not in values.values()
+    assert "100 %" not in values.values()
+
+
+def test_demo_history_is_labelled(open_page, full_place):
+    assert "Demo data" in texts(open_page(full_place, Role.VIEWER))
+    assert "Demo data" in texts(open_page(full_place, Role.VIEWER, "slos"))
+
+
+def test_the_overview_shows_at_most_six_figures_in_its_first_row(open_page, full_place):
+    assert len(open_page(full_place, Role.VIEWER).metric) <= 6
+
+
+def test_the_objectives_page_lists_the_nine(open_page, full_place):
+    app = open_page(full_place, Role.VIEWER, "slos")
+    table = app.dataframe[0].value
+    assert len(table) == 9
+    assert {"Objective", "State", "Target", "Indicator", "Budget left", "Burn 1 h", "Burn 6 h", "Coverage"} <= set(
+        table.columns
+    )
+
+
+def test_an_objective_has_its_own_link(open_page, full_place):
+    app = open_page(full_place, Role.VIEWER, "slos", slo="api_availability")
+    assert any("API availability" in str(element.value) for element in app.header)
+    assert len(app.get("plotly_chart")) == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "param", "words"),
+    [
+        ("slos", "slo", "There is no objective"),
+        ("overview", "kpi", "There is no such key figure"),
+        ("agents", "agent", "No agent called"),
+        ("workflows", "workflow", "There is no workflow called"),
+        ("run", "run", "is not the number of a run"),
+        ("ocr", "document", "is not the number of a document"),
+        ("mcp", "server", "No MCP server"),
+    ],
+)
+def test_a_link_to_what_is_not_there_says_so(open_page, full_place, page, param, words):
+    app = open_page(full_place, Role.OPERATOR, page, **{param: "gone"})
+    assert not app.exception
+    assert words in texts(app)
+
+
+def test_a_run_that_does_not_exist_is_not_found(open_page, full_place):
+    app = open_page(full_place, Role.ANALYST, "run", run="00000000-0000-7000-8000-000000000000")
+    assert "There is no run" in texts(app)
+
+
+def test_a_key_figure_has_its_own_link(open_page, full_place):
+    app = open_page(full_place, Role.VIEWER, "overview", kpi="run_success", range="30d")
+    assert "How it is computed" in texts(app)
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_first_screens_do_without_plotly(open_page, full_place):
+    for page in ("overview", "slos", "agents", "queue"):
+        assert not open_page(full_place, Role.ADMIN, page).get("plotly_chart")
+
+
+def test_an_agent_has_its_own_link(open_page, full_place, page_redis):
+    chosen = agent_states(page_redis)[0]
+    app = open_page(full_place, Role.VIEWER, "agents", range="30d", agent=chosen.agent_id)
+    assert len(app.dataframe) == 2
+    assert {metric.label for metric in app.metric} == {"Runs", "Success", "P95 of a run", "Cost"}
+
+
+@pytest.mark.parametrize("name", ["range", "refresh"])
+def test_mangled_filters_fall_back(open_page, full_place, name):
+    app = open_page(full_place, Role.VIEWER, "overview", **{name: "<script>"})
+    assert not broke(app)
+
+
+def test_a_fixed_range_in_the_url_is_used_and_pauses_the_page(open_page, full_place):
+    app = open_page(
+        full_place, Role.VIEWER, "overview", range="custom", **{"from": "2026-11-01T08:00Z", "to": "2026-11-01T12:00Z"}
+    )
+    assert "Fixed range" in texts(app)
+
+
+def test_the_range_survives_a_change_of_page(open_page, full_place):
+    app = open_page(full_place, Role.ADMIN, "overview", range="7d")
+    app.switch_page("app_pages/slos.py").run()
+    assert app.query_params["range"] == "7d"
+
+
+def test_secrets_are_never_on_the_settings_page(open_page, full_place):
+    app = open_page(full_place, Role.ADMIN, "admin", section="Settings")
+    table = app.dataframe[0].value
+    row = table[table["Variable"] == "HELMSIGHT_STORE__DSN"].iloc[0]
+    assert row["In force"] == "set (hidden)"
+    assert full_place.dsn not in table.to_string()
