@@ -60,7 +60,7 @@ def draw_runs() -> None:
         key="status",
         bind="query-params",
     )
-    counts = states.settle(data.run_counts(filters.span), "The runs")
+    counts = data.run_counts(filters.span).value
     found = states.settle(data.list_runs(filters.span, statuses=tuple(chosen or ())), "The runs")
     if counts is None or found is None:
         return

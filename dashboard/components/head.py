@@ -45,10 +45,10 @@ def draw_head(title: str, icon: str) -> bool:
                 index=list(REFRESHES).index(DEFAULT_REFRESH),
                 key=filters.REFRESH_KEY,
                 bind="query-params",
-                format_func=lambda key: "Paused" if key == "off" else f"Every {key}",
                 label_visibility="collapsed",
-                width=118,
-                help="How often the page renews itself. A fixed time range does not.",
+                width=96,
+                icon=":material/autorenew:",
+                help="How often the page renews itself; `off` pauses it. A fixed time range does not renew itself.",
             )
             asked = st.button("Read again", icon=":material/refresh:", key="read_again", help="Read everything anew.")
     span: Span | None = st.session_state.get(_SPAN) if name == CUSTOM else None

@@ -36,8 +36,10 @@ def parts_strip(health: Health) -> None:
         word = title_of(part) if str(part.status) == "up" else f"{title_of(part)}: {look.word.lower()}"
         badges.append(f":{look.colour}-badge[{look.icon} {word}]")
     st.markdown(" ".join(badges))
+    away = {part.name for part in parts if str(part.status) == "down"}
     for part in parts:
-        if str(part.status) == "down":
+        # Without PostgreSQL nothing is known of the others, and the page says so above.
+        if part.name in away and "postgres" not in away:
             st.caption(
                 f"**{title_of(part)}** ({formats.age(part.since, now=utc_now())}): {formats.escaped(part.detail)}"
             )

@@ -73,7 +73,7 @@ def settle(answer: Answer[T], what: str) -> T | None:
 def stale(read_at: datetime, outage: Outage) -> None:
     """Say that what follows is old."""
     age = formats.age(read_at, now=utc_now())
-    st.caption(f":orange-badge[:material/history: Old values] read {age}; {part_name(outage.part)} is away.")
+    st.markdown(f":orange-badge[:material/history: Old values] read {age}; {part_name(outage.part)} is away.")
 
 
 def away(outages: Iterable[Outage]) -> None:
