@@ -29,27 +29,41 @@ _COMPLETE = """() => {
 }"""
 """The script has ended and nothing waits for a script or for a chart's code any more."""
 
-_WATCH_RERUNS = """() => {
+_WATCH_FRAMES = """(() => {
+  const Plain = window.WebSocket;
+  window.helmFrame = window.helmPainted = 0;
+  window.WebSocket = class extends Plain {
+    constructor(...args) {
+      super(...args);
+      if (!String(args[0]).includes('/_stcore/stream')) return;
+      this.addEventListener('message', () => {
+        window.helmFrame = performance.now();
+        requestAnimationFrame(() => setTimeout(() => { window.helmPainted = performance.now(); }));
+      });
+    }
+  };
+})()"""
+_WATCH_CLICKS = """() => {
   const app = document.querySelector('[data-testid=stApp]');
   window.helmReruns = [];
-  let start = null;
-  document.addEventListener('click', () => { start = performance.now(); window.helmPending = true; }, true);
-  let running = false;
-  new MutationObserver(() => {
-    const state = app.dataset.testScriptState;
-    if (state === 'running') running = true;
-    if (state === 'notRunning' && running && start !== null) {
-      running = false;
-      const from = start;
-      start = null;
-      requestAnimationFrame(() => setTimeout(() => {
-        window.helmReruns.push(performance.now() - from);
-        window.helmPending = false;
-      }));
-    }
-  }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+  document.addEventListener('click', () => {
+    const start = performance.now();
+    const look = () => {
+      const answered = window.helmFrame > start && window.helmPainted > window.helmFrame;
+      const quiet = performance.now() - window.helmFrame > 150;
+      if (answered && quiet && app.dataset.testScriptState === 'notRunning') {
+        window.helmReruns.push(window.helmPainted - start);
+      } else {
+        requestAnimationFrame(look);
+      }
+    };
+    look();
+  }, true);
 }"""
-"""From the click to the frame after the script has ended, in the page's own clock."""
+"""From the click to the frame after the last message of the rerun, in the page's own clock.
+
+The end is the last message before a silence with no script running, since a quick rerun never shows as running.
+"""
 
 
 @dataclass
@@ -95,6 +109,7 @@ class Reader:
     def tab(self) -> Iterator[Page]:
         """Open a tab whose traffic is counted."""
         page = self._context.new_page()
+        page.add_init_script(_WATCH_FRAMES)
         wire = self._context.new_cdp_session(page)
         wire.send("Network.enable")
         wire.on("Network.loadingFinished", self._finished)
@@ -133,7 +148,7 @@ class Reader:
 
 def click_times(page: Page, names: tuple[str, str], count: int) -> list[float]:
     """Click the choices *names* of the time range in turn; return milliseconds from click to drawn, *count* of them."""
-    page.evaluate(_WATCH_RERUNS)
+    page.evaluate(_WATCH_CLICKS)
     for index in range(count):
         before = len(page.evaluate("() => window.helmReruns"))
         page.get_by_test_id("stMain").get_by_role("radio", name=names[index % 2], exact=True).click()
