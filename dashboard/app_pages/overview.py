@@ -4,10 +4,12 @@ import streamlit as st
 
 from analytics.slo import SloState
 from dashboard import data, guard
+from dashboard.auth.viewer import current_viewer
 from dashboard.components import cards, kpis, runs, slos, states, tables
 from dashboard.components.head import current_filters
 from dashboard.components.health import parts_strip
 from dashboard.components.navigation import go
+from dashboard.links import page_of
 
 _FIRST_ROW = 6
 _TROUBLE = (SloState.EXHAUSTED, SloState.DEGRADED, SloState.AT_RISK)
@@ -68,7 +70,7 @@ def draw_runs() -> None:
     st.header("Latest runs", anchor=False)
     latest = states.settle(data.latest_runs(), "The latest runs")
     if latest is not None:
-        runs.short_list(latest, filters)
+        runs.short_list(latest, filters, can_open=current_viewer().role >= page_of("run").role)
 
 
 def draw_live() -> None:

@@ -85,6 +85,14 @@ def test_silence_is_never_a_number(open_page, empty_place):
     assert "100 %" not in values.values()
 
 
+def test_a_viewer_sees_that_runs_ran_but_no_way_to_open_them(open_page, full_place):
+    def opens(app) -> bool:
+        return any("button" in table.proto.columns for table in app.dataframe if "Workflow" in table.value.columns)
+
+    assert not opens(open_page(full_place, Role.VIEWER))
+    assert opens(open_page(full_place, Role.ANALYST))
+
+
 def test_demo_history_is_labelled(open_page, full_place):
     assert "Demo data" in texts(open_page(full_place, Role.VIEWER))
     assert "Demo data" in texts(open_page(full_place, Role.VIEWER, "slos"))
