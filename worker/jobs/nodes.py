@@ -5,12 +5,14 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 
+import orjson
 from sqlalchemy import Engine
 
 from analytics.core.errors import DependencyError, HelmsightError, InvariantError
 from analytics.core.logging import correlation_id, get_logger
 from worker.pools.messages import ChildAnswer, ChildRequest
 from worker.runtime import Failure, failure_of, job, tried
+from worker.workflow.kinds import find_kind
 from worker.workflow.remote import RemoteInput, RemoteNode, begin, finish
 
 _LONGEST_WAIT_S = 2.0
@@ -47,6 +49,7 @@ class Carrier:
                 if given is None:
                     return False
                 answer = self._carried(node, given)
+                _observe(given.kind, answer)
             self._finish(node, answer)
         finally:
             self.busy = 0
@@ -80,6 +83,12 @@ class Carrier:
                 if not kept:
                     get_logger(__name__).info("nobody waits for the node", node=node.node_id, run=str(node.run_id))
                 return
+
+
+def _observe(kind: str, answer: ChildAnswer) -> None:
+    observe = find_kind(kind).observe
+    if observe is not None and answer.output is not None:
+        observe(orjson.loads(answer.output))
 
 
 _carrier: Carrier | None = None

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from analytics.core.errors import HelmsightError
 from analytics.core.settings import Settings
-from analytics.core.telemetry import OCR_PAGE_SECONDS, OCR_PAGES
 from worker.ocr.engine import Engine, OcrOptions, Word, get_engine
 from worker.ocr.load import PageImage, load_pages
 
@@ -135,14 +133,8 @@ def read_pages(
 
 def _read_page(page: PageImage, options: OcrOptions, engine: Engine, *, load_s: float) -> PageText:
     started = time.perf_counter()
-    try:
-        words = tuple(engine.read(page, options))
-    except HelmsightError:
-        OCR_PAGES.labels(engine.name, "failed").inc()
-        raise
+    words = tuple(engine.read(page, options))
     recognise_s = time.perf_counter() - started
-    OCR_PAGES.labels(engine.name, "ok").inc()
-    OCR_PAGE_SECONDS.labels(engine.name).observe(recognise_s)
     return PageText(
         number=page.number,
         width=page.width,

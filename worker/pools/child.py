@@ -9,12 +9,12 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from analytics.core.logging import configure_logging, correlated
+from analytics.core.logging import configure_logging, correlated, get_logger
 from analytics.core.settings import Settings
 from analytics.store.engine import make_engine
-from worker.pools.messages import ChildAnswer, ChildRequest
+from worker.pools.messages import LOADED, ChildAnswer, ChildRequest
 from worker.runtime import Failure, tried
-from worker.workflow.kinds import NodeCall, WorkerResources, find_kind
+from worker.workflow.kinds import NodeCall, Transport, WorkerResources, find_kind, registry
 from worker.workflow.results import output_json
 
 
@@ -30,6 +30,15 @@ def serve(pipe: Connection, settings: Settings) -> None:
         with correlated(request.correlation_id):
             result = tried(lambda request=request: _carry(request, settings, resources))  # type: ignore[misc]
         pipe.send(ChildAnswer(None, result) if isinstance(result, Failure) else ChildAnswer(result, None))
+
+
+def warm_up(settings: Settings) -> None:
+    """Load what the kinds of nodes carried here need; what cannot be loaded is said by the node that needs it."""
+    for kind in registry().values():
+        if kind.transport is Transport.PROCESS and kind.warm is not None:
+            result = tried(lambda kind=kind: kind.warm(settings))  # type: ignore[misc]
+            if isinstance(result, Failure):
+                get_logger(__name__).warning("kind not warmed up", kind=kind.name, error=result.message)
 
 
 def _carry(request: ChildRequest, settings: Settings, resources: WorkerResources) -> str:
@@ -59,6 +68,8 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     settings: Settings = pipe.recv()
     configure_logging(level=settings.log.level, json=settings.log.format == "json", part="worker-child")
+    warm_up(settings)
+    pipe.send(LOADED)
     serve(pipe, settings)
 
 

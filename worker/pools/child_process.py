@@ -20,6 +20,7 @@ from worker.workflow.transports import timed_out
 
 MAX_REQUESTS = 200
 MAX_RSS_BYTES = 1536 * 2**20
+LOADING_TIMEOUT_S = 60.0
 
 _log = get_logger(__name__)
 
@@ -34,6 +35,7 @@ class ChildProcess:
         self._lifeline: int | None = None
         self._lock = threading.RLock()
         self._requests = 0
+        self._is_loaded = False
         self._killed_because: str | None = None
 
     @property
@@ -50,6 +52,7 @@ class ChildProcess:
         self._killed_because = None
         self._requests += 1
         try:
+            self._wait_until_loaded(pipe)
             pipe.send(request)
             if not pipe.poll(timeout_s):
                 self.kill("timeout")
@@ -60,6 +63,16 @@ class ChildProcess:
             return ChildAnswer(None, self._death(request.node_id))
         else:
             return answer
+
+    def _wait_until_loaded(self, pipe: Connection) -> None:
+        """Wait for the child's first word, so that loading models does not count against a node's time."""
+        if self._is_loaded:
+            return
+        if not pipe.poll(LOADING_TIMEOUT_S):
+            self.kill("never loaded")
+            raise EOFError
+        pipe.recv()
+        self._is_loaded = True
 
     def kill(self, because: str) -> None:
         """Kill the child and everything it started."""
@@ -122,7 +135,7 @@ class ChildProcess:
             )
         theirs.close()
         os.close(lifeline)
-        self._pipe, self._lifeline, self._requests = ours, held, 0
+        self._pipe, self._lifeline, self._requests, self._is_loaded = ours, held, 0, False
         ours.send(self._settings)
         _log.info("child started", pid=self._process.pid, duration_s=round(time.perf_counter() - started, 3))
         return ours

@@ -29,3 +29,7 @@ class ChildAnswer:
 
     output: str | None
     failure: Failure | None
+
+
+LOADED = "loaded"
+"""The child's first word: its models are there, and nodes may come."""

@@ -100,3 +100,7 @@ class NodeKind:
     """Returns what JSON can say, or an awaitable of it when the transport is ``INLINE``."""
     literals: tuple[str, ...] = ()
     """Keys of ``config`` in which templates are refused, because a value inside would be read as code."""
+    warm: Callable[[Settings], None] | None = None
+    """Loads what the first node would otherwise wait for; called once in each child that may carry it."""
+    observe: Callable[[Mapping[str, Any]], None] | None = None
+    """Counts a node's output in the worker's metrics; what a child counts itself nobody reads."""

@@ -3,6 +3,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import func, select
 
 from analytics.core.clock import utc_now
@@ -92,3 +93,16 @@ def test_equal_bytes_are_kept_once_and_documents_come_newest_first(engine, sessi
     assert documents.document_bytes(session, keys[0]) == b"same bytes"
     assert documents.document_bytes(session, new_id()) is None
     assert documents.document_detail(session, new_id()) is None
+
+
+def test_pages_read_in_a_child_are_counted_in_the_workers_metrics(call):
+    kind = find_kind("ocr.extract")
+
+    def counted() -> tuple[float, float]:
+        labels = {"engine": "tesseract"}
+        pages = REGISTRY.get_sample_value("helmsight_ocr_pages_total", {**labels, "outcome": "ok"}) or 0.0
+        return pages, REGISTRY.get_sample_value("helmsight_ocr_page_duration_seconds_count", labels) or 0.0
+
+    before = counted()
+    kind.observe(kind.run(call))
+    assert counted() == (before[0] + 1, before[1] + 1)

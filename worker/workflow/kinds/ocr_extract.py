@@ -5,12 +5,15 @@ an id made from the run and the node.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
 from analytics.core.errors import InputError, InvariantError, NotFoundError
+from analytics.core.settings import Settings
+from analytics.core.telemetry import OCR_PAGE_SECONDS, OCR_PAGES
 from analytics.store.engine import session_scope
 from analytics.store.queries import documents
 from analytics.store.tables import Document
@@ -119,6 +122,19 @@ def _summary(document_id: uuid.UUID, result: Any) -> dict[str, Any]:
     }
 
 
+def _warm(settings: Settings) -> None:
+    from worker.ocr.engine import OcrOptions, get_engine  # noqa: PLC0415 - as above
+
+    get_engine("tesseract").warm(OcrOptions(language=settings.ocr.languages))
+
+
+def _observe(output: Mapping[str, Any]) -> None:
+    pages = output["pages"]
+    OCR_PAGES.labels(output["engine"], "ok").inc(pages)
+    for _ in range(pages):
+        OCR_PAGE_SECONDS.labels(output["engine"]).observe(output["duration_s"] / pages)
+
+
 KIND = NodeKind(
     name="ocr.extract",
     summary="Reads the text of an image or PDF.",
@@ -140,4 +156,6 @@ KIND = NodeKind(
     transport=Transport.PROCESS,
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
+    warm=_warm,
+    observe=_observe,
 )
