@@ -28,6 +28,9 @@ def open_document(document_id: object) -> None:
 
 
 def draw_upload() -> None:
+    if not can_upload:
+        st.caption(":material/lock: Uploading needs the role operator.")
+        return
     limit = get_context().settings.http.max_upload_bytes
     with st.form("ocr.upload", clear_on_submit=True, border=True):
         files = st.file_uploader(
@@ -35,12 +38,9 @@ def draw_upload() -> None:
             type=TYPES,
             accept_multiple_files=True,
             max_upload_size=max(1, limit // 2**20),
-            disabled=not can_upload,
             key="ocr.files",
         )
-        sent = st.form_submit_button("Read the text", icon=":material/document_scanner:", disabled=not can_upload)
-    if not can_upload:
-        st.caption(":material/lock: Uploading needs the role operator.")
+        sent = st.form_submit_button("Read the text", icon=":material/document_scanner:")
     if not sent:
         return
     if not files:
