@@ -18,6 +18,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~:$@&-])")
 _ADDRESS = re.compile(r"(@|://|\bwww\b)", re.IGNORECASE)
 _JOINER = "\N{WORD JOINER}"
 """Has no width; what follows an @ or :// is no address then, which Markdown would otherwise make a link."""
+_MOST_PLACES = 6
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86400
@@ -65,6 +66,17 @@ def percent(ratio: float | Decimal | None, *, places: int | None = None) -> str:
             text = f"{math.floor(value * 1000) / 1000:.3f}" if value > 0 else "0"
         return f"{text} %"
     return f"{value:.{places}f} %"
+
+
+def percent_against(ratio: float | None, target: float | Decimal) -> str:
+    """Return *ratio* as per cent, with as many digits as tell it from *target* when the two differ."""
+    text, goal = percent(ratio), percent(target)
+    if ratio is None or text != goal or ratio == float(target):
+        return text
+    for places in range(2, _MOST_PLACES):
+        if percent(ratio, places=places) != percent(target, places=places):
+            return percent(ratio, places=places)
+    return text
 
 
 def duration(seconds: float | timedelta | None) -> str:

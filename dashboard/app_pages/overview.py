@@ -49,7 +49,9 @@ def draw_objectives() -> None:
     if report is None:
         return
     troubled = [status for status in report.statuses if status.state in _TROUBLE]
-    order = sorted(report.statuses, key=lambda status: (status not in troubled, status.state))
+    order = sorted(
+        report.statuses, key=lambda status: _TROUBLE.index(status.state) if status in troubled else len(_TROUBLE)
+    )
     row = tables.table(
         order,
         [column for column in slos.COLUMNS if column.title in {"Objective", "State", "Budget left"}],

@@ -19,6 +19,11 @@ def look(status: SloStatus) -> Look:
     return look_of(SLO_LOOKS, status.state)
 
 
+def indicator_words(status: SloStatus) -> str:
+    """Return the share of good events, precise enough to see on which side of the target it is."""
+    return formats.percent_against(status.sli, status.objective.target)
+
+
 def budget_words(status: SloStatus) -> str:
     """Return the share of the budget that is left."""
     return formats.NO_DATA if status.budget is None else formats.percent(status.budget.remaining_ratio)
@@ -34,7 +39,7 @@ COLUMNS: list[Column[SloStatus]] = [
     Column("Objective", lambda status: status.objective.title),
     Column("State", look, "state", width="small"),
     Column("Target", lambda status: formats.percent(status.objective.target), width="small"),
-    Column("Indicator", lambda status: formats.percent(status.sli), width="small", help="Share of good events."),
+    Column("Indicator", indicator_words, width="small", help="Share of good events."),
     Column("Trend", lambda status: [value for _, value in status.series], "trend", width="small"),
     Column("Budget left", budget_words, width="small"),
     Column("Burn 1 h", lambda status: burn_words(status, _HOUR), width="small", help="1 spends exactly the budget."),
@@ -58,7 +63,7 @@ def draw_figures(status: SloStatus) -> None:
     margin = None if status.margin is None else f"{status.margin * 100:+.3f} points"
     st.metric(
         f"Indicator (target {formats.percent(status.objective.target)})",
-        formats.percent(status.sli),
+        indicator_words(status),
         margin,
         border=True,
         height="stretch",

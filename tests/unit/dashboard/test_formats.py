@@ -33,6 +33,20 @@ def test_a_share_close_to_full_is_not_rounded_to_full(ratio, text):
     assert formats.percent(ratio) == text
 
 
+@pytest.mark.parametrize(
+    ("ratio", "target", "text"),
+    [
+        (0.98957, 0.99, "98.96 %"),
+        (0.989999, 0.99, "98.9999 %"),
+        (0.99, 0.99, "99 %"),
+        (0.95, 0.99, "95 %"),
+        (None, 0.99, formats.NO_DATA),
+    ],
+)
+def test_a_missed_target_never_reads_as_met(ratio, target, text):
+    assert formats.percent_against(ratio, target) == text
+
+
 def test_almost_everything_is_less_than_everything():
     assert formats.percent(0.999999999) == "99.999 %"
 
