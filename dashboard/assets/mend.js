@@ -1,11 +1,14 @@
-// Mends what Streamlit's trend lines leave to screen readers: their points are pictures without a name. The value beside
-// the line says the same in words, so the points are taken out of what is read.
+// Mends two things that Streamlit leaves to screen readers and keyboards. The points of its trend lines are pictures without
+// a name; the value beside the line says the same in words, so they are taken out of what is read. Its code blocks scroll,
+// but cannot be reached with the keyboard to do so.
 (() => {
   const POINTS = '[role="graphics-symbol"]:not([aria-label]):not([aria-hidden])';
+  const CODE = '[data-testid="stCode"] pre:not([tabindex])';
   let waiting = false;
   const mend = () => {
     waiting = false;
     for (const point of document.querySelectorAll(POINTS)) point.setAttribute("aria-hidden", "true");
+    for (const block of document.querySelectorAll(CODE)) block.tabIndex = 0;
   };
   new MutationObserver(() => {
     if (waiting) return;

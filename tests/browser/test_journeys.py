@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.product import PASSWORD, Product
 from dashboard.auth.roles import Role
-from dashboard.links import PAGES
+from dashboard.links import DEFAULT_PAGE, PAGES
 from worker.ocr.sample import SAMPLE_TEXT, sample_image_path
 
 pytestmark = pytest.mark.browser
@@ -175,11 +175,25 @@ def test_an_unknown_address_says_so(signed_in: SignedIn, product: Product):
     assert answer.status == 404
 
 
-@pytest.mark.parametrize("key", [spec.key for spec in PAGES if spec.is_listed])
+PLACES = [
+    pytest.param(Role.ADMIN, "/", id=DEFAULT_PAGE),
+    *(
+        pytest.param(Role.ADMIN, f"/{spec.key}", id=spec.key)
+        for spec in PAGES
+        if spec.is_listed and spec.key != DEFAULT_PAGE
+    ),
+    pytest.param(Role.ADMIN, "/workflows?workflow=document-intake", id="one workflow"),
+    pytest.param(Role.ADMIN, "/?kpi=runs", id="one key figure"),
+    pytest.param(Role.ANALYST, "/ocr", id="ocr for analysts"),
+    pytest.param(Role.VIEWER, "/", id="overview for viewers"),
+]
+
+
+@pytest.mark.parametrize(("role", "path"), PLACES)
 def test_every_page_is_accessible_and_whole(
-    signed_in: SignedIn, findings_of: Callable[[Page], dict[str, list[str]]], key: str
+    signed_in: SignedIn, findings_of: Callable[[Page], dict[str, list[str]]], role: Role, path: str
 ):
-    page = signed_in(Role.ADMIN, "/" if key == PAGES[0].key else f"/{key}")
+    page = signed_in(role, path)
     settled(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.get_by_text(re.compile("could not be drawn|part of the page failed"))).to_have_count(0)
