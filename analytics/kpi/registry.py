@@ -94,7 +94,7 @@ _REGISTRY = (
     ),
     Kpi(
         "llm_success",
-        "Model calls that succeed",
+        "Model calls answered",
         "models",
         "ratio",
         Direction.HIGHER,

@@ -98,7 +98,7 @@ def _change(reading: KpiReading) -> str | int | None:
 
 
 def _delta_colour(reading: KpiReading) -> Any:
-    if reading.kpi.target is None and not reading.kpi.direction:
+    if reading.kpi.target is None:  # more or fewer is then neither good nor bad
         return "off"
     return "inverse" if is_lower_better(reading.kpi) else "normal"
 
