@@ -118,9 +118,9 @@ def api() -> str:
     rows = [(f"`{o.method}`", f"`{PREFIX}{o.path}`", o.role.label, o.summary) for o in OPERATIONS]
     return (
         "# REST interface\n\n"
-        "Every answer is JSON; every error is `application/problem+json`. Programs send `Authorization: Bearer TOKEN`. Lists have\n"
-        "`limit` from 1 to 100. The full document is served at `/api/v1/openapi.json`.\n\n"
-        + table(("Method", "Path", "Role", "What it does"), rows)
+        "Every answer is JSON; every error is `application/problem+json`. Programs send\n"
+        "`Authorization: Bearer TOKEN`. Lists have `limit` from 1 to 100. The full document\n"
+        "is served at `/api/v1/openapi.json`.\n\n" + table(("Method", "Path", "Role", "What it does"), rows)
     )
 
 
