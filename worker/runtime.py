@@ -50,6 +50,8 @@ class Failure:
     retryable: bool
     retry_after_s: float | None = None
     """How long the other side asked us to wait, if it did."""
+    part: str | None = None
+    """What did not answer, for example ``postgres``; None when it was something else."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as it stands in ``node_run.error``."""
@@ -61,7 +63,14 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, HelmsightError):
         wait = error.context.get("retry_after_s")
         retryable = error.retryable or wait is not None
-        return Failure(error.code, error.message[:2000], retryable, None if wait is None else float(wait))
+        part = error.context.get("part")
+        return Failure(
+            error.code,
+            error.message[:2000],
+            retryable,
+            None if wait is None else float(wait),
+            str(part) if part else None,
+        )
     message = f"{type(error).__name__}: {error}"[:2000]
     return Failure("unexpected", message, retryable=isinstance(error, OSError))
 

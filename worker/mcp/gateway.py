@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from analytics.core.errors import DependencyError, HelmsightError, InputError, NotFoundError, PolicyError
+from analytics.core.logging import get_logger
 from analytics.core.telemetry import MCP_CALL_SECONDS, MCP_CALLS
 from analytics.store.engine import async_session_scope
 from analytics.store.queries import audit
@@ -35,6 +36,11 @@ INFRA_ERROR = "infra_error"
 REFUSED = "refused"
 CANCELLED = "cancelled"
 _MOMENT = timedelta(milliseconds=10)
+_FIRST_WAIT_S = 0.2
+_LONGEST_WAIT_S = 5.0
+
+_late: set[asyncio.Task[None]] = set()
+"""Audit entries on their way; the loop itself holds tasks only weakly."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -190,9 +196,33 @@ class Gateway:
         }
         if failure is not None:
             detail |= {"code": failure.code} | {key: failure.context.get(key) for key in ("reason", "check")}
-        async with async_session_scope(self._engine) as session:
-            await session.run_sync(_write, call, outcome, without_controls(detail))
+        await self._record(call, outcome, without_controls(detail))
         return duration_s
+
+    async def _record(self, call: ToolCall, outcome: str, detail: Mapping[str, Any]) -> None:
+        """Write the audit entry; when PostgreSQL is away, later, because the call has happened and may not be lost."""
+        try:
+            await self._store(call, outcome, detail)
+        except DependencyError as error:
+            get_logger(__name__).warning("audit entry waits", error=error.message, outcome=outcome, **detail)
+            late = asyncio.create_task(self._store_late(call, outcome, detail), name="late audit entry")
+            _late.add(late)
+            late.add_done_callback(_late.discard)
+
+    async def _store(self, call: ToolCall, outcome: str, detail: Mapping[str, Any]) -> None:
+        async with async_session_scope(self._engine) as session:
+            await session.run_sync(_write, call, outcome, detail)
+
+    async def _store_late(self, call: ToolCall, outcome: str, detail: Mapping[str, Any]) -> None:
+        wait_s = _FIRST_WAIT_S
+        while True:
+            await asyncio.sleep(wait_s)
+            try:
+                await self._store(call, outcome, detail)
+            except DependencyError:
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                return
 
 
 def _write(session: Session, call: ToolCall, outcome: str, detail: Mapping[str, Any]) -> None:

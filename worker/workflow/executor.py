@@ -7,6 +7,7 @@ failed. Completed nodes of an earlier claim are kept, the others run again, exce
 import asyncio
 import heapq
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +33,8 @@ from worker.workflow.transports import Transports
 MAX_IN_FLIGHT = 64
 """Nodes of one run that one worker executes at once."""
 MAX_RECOVERIES = 3
+MAX_ABSENCES = 12
+"""How often a node is tried again because our own PostgreSQL was away: some three minutes with the usual waits."""
 """How often a node is given to another model worker after the one that carried it died."""
 _ON_MODEL = ("pending", "running")
 
@@ -145,7 +148,7 @@ class Execution:
         adopted = kind.transport is Transport.PROCESS and before is not None and before.status in _ON_MODEL
         if adopted:
             attempt -= 1
-        failures = deaths = 0
+        counts = Counter[str]()
         while True:
             started_at = utc_now()
             self._begun[node.id] = (attempt, started_at)
@@ -155,9 +158,7 @@ class Execution:
             result = await self._attempt(node, kind, config, attempt)
             if not isinstance(result, Failure):
                 return await self._complete(node, kind, result, attempt=attempt, started_at=started_at)
-            deaths += result.code == NodeDiedError.code
-            failures += result.code != NodeDiedError.code
-            wait_s = self._wait_s(node, kind, result, failures, deaths)
+            wait_s = self._wait_s(node, kind, result, counts)
             if wait_s is None:
                 return await self._fail(node, result, attempt=attempt, started_at=started_at)
             NODES.labels(node.kind, "retried").inc()
@@ -165,14 +166,21 @@ class Execution:
             await asyncio.sleep(wait_s)
             attempt += 1
 
-    def _wait_s(self, node: Node, kind: NodeKind, failure: Failure, failures: int, deaths: int) -> float | None:
-        """Return the wait before the next attempt, or None; a death of the carrier does not use up a retry."""
-        backoff = self._services.backoff
+    def _wait_s(self, node: Node, kind: NodeKind, failure: Failure, counts: "Counter[str]") -> float | None:
+        """Return the wait before the next attempt, or None.
+
+        A death of the carrier, or an absence of our own store, is not the node's fault and uses up no retry.
+        """
         if kind.idempotence is Idempotence.UNSAFE:
             return None
         if failure.code == NodeDiedError.code:
-            return next_wait_s(failure, failures=deaths, retries=MAX_RECOVERIES, backoff=backoff)
-        return next_wait_s(failure, failures=failures, retries=node.retries, backoff=backoff)
+            cause, retries = "death", MAX_RECOVERIES
+        elif failure.part == "postgres":
+            cause, retries = "absence", MAX_ABSENCES
+        else:
+            cause, retries = "failure", node.retries
+        counts[cause] += 1
+        return next_wait_s(failure, failures=counts[cause], retries=retries, backoff=self._services.backoff)
 
     async def _announce(self, node: Node, kind: NodeKind, attempt: int, started_at: datetime) -> None:
         """Write down that an attempt begins; durably when it matters after a crash."""

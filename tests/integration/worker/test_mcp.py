@@ -22,6 +22,7 @@ from analytics.core.settings import McpSettings
 from analytics.store.engine import make_async_engine
 from analytics.store.queries import mcp as catalogue_rows
 from analytics.store.tables import AuditEntry
+from worker.mcp import gateway as gateway_module
 from worker.mcp.catalogue import refresh_catalogue, refresh_catalogue_once
 from worker.mcp.gateway import Caller, Gateway, ToolCall
 from worker.mcp.pool import McpPool
@@ -369,3 +370,28 @@ def test_a_server_ends_with_a_worker_that_was_killed():
     worker.stdout.close()
     gone, alive = psutil.wait_procs([server], timeout=10)
     assert (len(gone), alive) == (1, [])
+
+
+def test_a_call_keeps_its_result_when_the_store_is_away_and_its_audit_entry_follows(settings, session, monkeypatch):
+    store = Gateway._store
+    refusals = iter([DependencyError("away", part="postgres")] * 2)
+
+    async def away_twice(self, *entry) -> None:
+        for refusal in refusals:
+            raise refusal
+        await store(self, *entry)
+
+    monkeypatch.setattr(Gateway, "_store", away_twice)
+
+    async def work():
+        engine = make_async_engine(settings, role="test")
+        try:
+            async with McpPool(settings) as pool:
+                result = await Gateway(pool, engine).call(a_call("helmsight", "text_statistics", text="one two"))
+                await asyncio.gather(*gateway_module._late)
+                return result
+        finally:
+            await engine.dispose()
+
+    assert run(work())["structured"]["words"] == 2
+    assert session.scalars(select(AuditEntry)).one().detail["result"] == "ok"
