@@ -1,6 +1,7 @@
 """The script behind every page: who is looking, what they may open, the head row, then the page."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -8,11 +9,11 @@ import streamlit as st
 from analytics.core.errors import HelmsightError
 from analytics.core.telemetry import PAGE_SECONDS
 from dashboard import data, guard
-from dashboard.auth.viewer import Viewer, current_viewer
+from dashboard.auth.viewer import Viewer, current_viewer, require
 from dashboard.components import head, states
 from dashboard.components.account import draw_account
 from dashboard.context import get_context
-from dashboard.links import DEFAULT_PAGE, PAGES, page_of, pages_for
+from dashboard.links import DEFAULT_PAGE, PAGES, PageSpec, page_of, pages_for
 from dashboard.reading import MEMORY
 
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
@@ -38,6 +39,9 @@ def _navigation(viewer: Viewer) -> st.Page:
         group: [_page(spec.key, is_listed=spec.is_listed) for spec in specs]
         for group, specs in pages_for(viewer.role).items()
     }
+    # Known, so that their addresses are answered with what is missing rather than with another page.
+    closed = [_page(spec.key, is_listed=False) for spec in PAGES if viewer.role < spec.role]
+    groups[page_of(DEFAULT_PAGE).group] += closed
     return st.navigation(groups, expanded=True)
 
 
@@ -48,6 +52,10 @@ def _viewer() -> Viewer:
         # Without a navigation Streamlit would call the address unknown, and lose it.
         st.navigation([_page(spec.key) for spec in PAGES], position="hidden")
         raise
+
+
+def _refuse(viewer: Viewer, spec: PageSpec) -> None:
+    require(viewer, spec.role, doing=f"open {spec.title}")
 
 
 def _watch() -> None:
@@ -69,7 +77,7 @@ def _draw() -> None:
     if asked:
         data.forget_all()
     strip = st.container(key="outages")
-    guard.guarded(page.run, name=spec.key)
+    guard.guarded(page.run if viewer.role >= spec.role else partial(_refuse, viewer, spec), name=spec.key)
     outages = MEMORY.outages(guard.home())
     with strip:
         states.away(outages)

@@ -46,8 +46,11 @@ def test_every_role_opens_its_pages(open_page, full_place, role, page):
 
 
 @pytest.mark.parametrize(("role", "page"), [(Role.VIEWER, "queue"), (Role.VIEWER, "run"), (Role.OPERATOR, "admin")])
-def test_a_page_above_the_role_falls_back_to_the_overview(open_page, full_place, role, page):
-    assert "Overview" in open_page(full_place, role, page).title[0].value
+def test_a_page_above_the_role_says_so_and_shows_nothing_of_itself(open_page, full_place, role, page):
+    app = open_page(full_place, role, page)
+    assert "You do not have permission" in texts(app)
+    assert not app.dataframe
+    assert not app.metric
 
 
 @pytest.mark.parametrize("page", LISTED)
