@@ -18,6 +18,7 @@ from analytics.store.engine import driver_url, make_engine
 from analytics.store.migrate import migrate
 from dashboard.processes.servers import EmbeddedPostgres, EmbeddedValkey, free_port, running
 
+BROWSER_TESTS = Path(__file__).parent / "browser"
 _FAST_NOT_SAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
@@ -67,6 +68,8 @@ def _database(server: EmbeddedPostgres, *, template: str) -> Iterator[str]:
     with psycopg.connect(server.dsn_of("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield server.dsn_of(name)
+    # As superuser, because the server's own housekeeping may be at work in it.
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
@@ -112,6 +115,11 @@ def no_helmsight_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 _NEVER_SKIPPED_IN_CI = ("integration", "acceptance", "browser", "prometheus")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in a browser last: its driver keeps an event loop running in this thread until the end."""
+    items.sort(key=lambda item: item.path.is_relative_to(BROWSER_TESTS))
 
 
 @pytest.hookimpl(wrapper=True)

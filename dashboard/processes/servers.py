@@ -225,7 +225,7 @@ class EmbeddedPostgres:
     def is_ready(self) -> bool:
         """Tell whether our database answers; makes account and database when only the server does."""
         try:
-            with psycopg.connect(self._superuser_dsn, connect_timeout=2, autocommit=True) as connection:
+            with psycopg.connect(self.superuser_dsn, connect_timeout=2, autocommit=True) as connection:
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'helmsight'").fetchone()
                 if found is None:
                     self._make_database(connection)
@@ -241,7 +241,7 @@ class EmbeddedPostgres:
                 sql.SQL("CREATE ROLE helmsight LOGIN CREATEDB IN ROLE pg_monitor PASSWORD {}").format(password)
             )
         connection.execute("CREATE DATABASE helmsight OWNER helmsight")
-        ours = self._superuser_dsn.replace("/postgres?", "/helmsight?")
+        ours = self.superuser_dsn.replace("/postgres?", "/helmsight?")
         with psycopg.connect(ours, autocommit=True) as database:
             database.execute("CREATE EXTENSION pg_stat_statements")
 
@@ -250,7 +250,8 @@ class EmbeddedPostgres:
         return self.root / "superuser-password"
 
     @property
-    def _superuser_dsn(self) -> str:
+    def superuser_dsn(self) -> str:
+        """Return the address of the server for its superuser, for setting up and taking down databases only."""
         password = quote(secret_file(self._superuser_password, owner=self.account()))
         return f"postgresql://{_SUPERUSER}:{password}@127.0.0.1:{self.port}/postgres?application_name=helmsight-setup"
 

@@ -93,7 +93,7 @@ def test_an_operator_starts_a_workflow_and_watches_it_complete(signed_in: Signed
 def test_an_uploaded_picture_becomes_text(signed_in: SignedIn):
     page = signed_in(Role.OPERATOR, "/ocr")
     page.locator("input[type=file]").set_input_files(sample_image_path())
-    expect(page.get_by_text("sample-invoice.png")).to_be_visible()
+    expect(page.get_by_test_id("stFileChipName")).to_have_text("sample-invoice.png")
     page.get_by_role("button", name="Read the text").click()
     expect(page).to_have_url(re.compile(r"document=[0-9a-f-]{36}"))
     longest = max(SAMPLE_TEXT.splitlines(), key=len)

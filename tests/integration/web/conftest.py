@@ -20,7 +20,8 @@ def web_dsn(postgres: EmbeddedPostgres) -> Iterator[str]:
     name = f"web_{new_id().hex}"
     with psycopg.connect(postgres.dsn_of("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template_helmsight")
-        yield postgres.dsn_of(name)
+    yield postgres.dsn_of(name)
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
