@@ -126,7 +126,7 @@ def test_every_job_says_why_it_is_safe_to_run_twice():
 
 
 def test_nothing_names_a_package_registry():
-    hosts = ("pypi" + ".org", "pythonhosted", "npmjs" + ".org", "npmjs" + ".com/-/", "deb.debian")
+    hosts = ("pypi" + ".org", "python" + "hosted", "npmjs" + ".org", "npmjs" + ".com/-/", "deb" + ".debian")
     listed = (ROOT / path for path in ("requirements.txt", "requirements-dev.txt", "README.md", "pyproject.toml"))
     files = [*listed, *ROOT.glob("docs/**/*.md"), *ROOT.glob("**/package-lock.json"), *ROOT.glob("scripts/*")]
     naming = [
