@@ -14,5 +14,9 @@
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(mend);
-  }).observe(document.documentElement, { subtree: true, childList: true });
+  }).observe(document.documentElement, {
+    subtree: true,
+    childList: true,
+    attributeFilter: ["role", "aria-hidden", "aria-label"], // a chart that is drawn again sets them anew
+  });
 })();
