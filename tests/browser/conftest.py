@@ -109,6 +109,8 @@ def findings_of() -> Callable[[Page], dict[str, list[str]]]:
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
     def findings(page: Page) -> dict[str, list[str]]:
+        # What a chart drew last is mended in the frame after it.
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         violations = axe.run(page, options={"runOnly": {"type": "tag", "values": tags}})["violations"]
         return {
             found["id"]: [str(element["target"]) for element in found["nodes"]]
