@@ -9,7 +9,9 @@ from sqlalchemy import Connection, text
 from analytics.core.clock import require_aware, utc_now
 from analytics.core.errors import InputError
 
-PARTITIONED = ("audit_log", "run", "node_run", "agent_run", "llm_call", "handoff", "event", "metric_sample")
+OF_RUNS = ("run", "node_run", "node_attempt", "node_log", "run_event", "artifact")
+"""Tables whose partitions follow the month in which a run was created."""
+PARTITIONED = ("audit_log", *OF_RUNS, "agent_run", "llm_call", "handoff", "event", "metric_sample")
 MONTHS_AHEAD = 3
 
 _NAME = re.compile(r"^(?P<table>\w+)_y(?P<year>\d{4})m(?P<month>\d{2})$")
@@ -44,7 +46,7 @@ def ensure_partitions(
     wanted = [
         (f"{table}_y{month.year:04d}m{month.month:02d}", table, month)
         for month in months_between(since or now, until)
-        for table in PARTITIONED
+        for table in _tables(connection)
     ]
     present = set(partition_names(connection))
     missing = [item for item in wanted if item[0] not in present]
@@ -79,6 +81,15 @@ def drop_partitions(connection: Connection, table: str, *, before: datetime) -> 
             connection.execute(text(f"DROP TABLE {name}"))
             dropped.append(name)
     return dropped
+
+
+def _tables(connection: Connection) -> list[str]:
+    """Return those of our partitioned tables that the schema has; an older one lacks some."""
+    rows = connection.execute(
+        text("SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NOT NULL"),
+        {"names": list(PARTITIONED)},
+    )
+    return [row[0] for row in rows]
 
 
 def partition_names(connection: Connection, table: str | None = None) -> list[str]:

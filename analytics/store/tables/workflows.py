@@ -1,21 +1,14 @@
-"""Workflow definitions, their runs, and the documents that runs read.
-
-``run`` and ``node_run`` are partitioned by month of the run's creation and keep history. ``run_active`` is the
-small hot table: one row for each run that has not ended, on which workers claim, lease and fence.
-"""
+"""Workflow definitions, the processes that carry their runs, and the documents that runs read."""
 
 import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from analytics.store.tables.base import Base, Created, Json, Origin, UuidKey
-
-RUN_STATUSES = "('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled')"
-NODE_STATUSES = "('pending', 'running', 'completed', 'failed', 'skipped', 'cancelled')"
 
 
 class Workflow(Base):
@@ -53,107 +46,6 @@ class WorkflowVersion(Base):
     spec_hash: Mapped[str]
     created_by: Mapped[str | None]
     created_at: Mapped[Created]
-
-
-class Run(Base):
-    """One execution of a workflow version; history, partitioned by month of ``created_at``."""
-
-    __tablename__ = "run"
-    __table_args__ = (
-        CheckConstraint(f"status IN {RUN_STATUSES}", name="status"),
-        Index("ix_run_workflow_id_created_at", "workflow_id", text("created_at DESC")),
-        Index("ix_run_status_created_at", "status", text("created_at DESC")),
-        Index("ix_run_created_at_id", text("created_at DESC"), text("id DESC")),
-        {"postgresql_partition_by": "RANGE (created_at)"},
-    )
-
-    id: Mapped[UuidKey]
-    created_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=text("now()"))
-    workflow_id: Mapped[uuid.UUID]
-    version: Mapped[int] = mapped_column(Integer)
-    status: Mapped[str] = mapped_column(server_default=text("'queued'"))
-    priority: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Higher runs first."""
-    requested_by: Mapped[str | None]
-    trigger: Mapped[str] = mapped_column(server_default=text("'page'"))
-    """``page``, ``api``, ``cli``, ``schedule`` or ``demo``."""
-    correlation_id: Mapped[str | None]
-    parent_run_id: Mapped[uuid.UUID | None]
-    input: Mapped[Json]
-    output: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    """``code``, ``message``, ``node_id``."""
-    attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """How often a worker has claimed the run; above 1 it was recovered."""
-    queued_at: Mapped[Created]
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    origin: Mapped[Origin]
-
-
-class ActiveRun(Base):
-    """A run that has not ended: claimed in order of priority, leased, fenced by epoch."""
-
-    __tablename__ = "run_active"
-    __table_args__ = (
-        CheckConstraint("status IN ('queued', 'running', 'waiting')", name="status"),
-        Index(
-            "ix_run_active_claim",
-            text("priority DESC"),
-            "queued_at",
-            "run_id",
-            postgresql_where=text("status = 'queued'"),
-        ),
-        Index("ix_run_active_lease", "lease_until", postgresql_where=text("status = 'running'")),
-        Index(
-            "uq_run_active_idempotency",
-            "workflow_id",
-            "idempotency_key",
-            unique=True,
-            postgresql_where=text("idempotency_key IS NOT NULL"),
-        ),
-    )
-
-    run_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    run_created_at: Mapped[datetime]
-    workflow_id: Mapped[uuid.UUID]
-    status: Mapped[str] = mapped_column(server_default=text("'queued'"))
-    priority: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    idempotency_key: Mapped[str | None]
-    owner: Mapped[str | None]
-    """The worker process that holds the lease."""
-    epoch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Grows with each claim; a checkpoint of an older epoch is refused."""
-    lease_until: Mapped[datetime | None]
-    queued_at: Mapped[Created]
-    token_at: Mapped[datetime | None]
-    """When a wake token was last sent to Redis; the reconciler sends another when it got lost."""
-    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
-
-
-class NodeRun(Base):
-    """One node of one run; partitioned like ``run``."""
-
-    __tablename__ = "node_run"
-    __table_args__ = (
-        CheckConstraint(f"status IN {NODE_STATUSES}", name="status"),
-        Index("ix_node_run_created_at", "run_created_at", postgresql_using="brin"),
-        {"postgresql_partition_by": "RANGE (run_created_at)"},
-    )
-
-    run_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    run_created_at: Mapped[datetime] = mapped_column(primary_key=True)
-    node_id: Mapped[str] = mapped_column(primary_key=True)
-    map_index: Mapped[int] = mapped_column(Integer, primary_key=True, server_default=text("-1"))
-    """Place in a fan-out, from 0; -1 for a node that runs once."""
-    kind: Mapped[str]
-    status: Mapped[str]
-    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
-    executor: Mapped[str | None]
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    output: Mapped[Any | None] = mapped_column(JSONB)
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class WorkerProcess(Base):
