@@ -18,7 +18,9 @@ from analytics.store.engine import driver_url, make_engine
 from analytics.store.migrate import migrate
 from dashboard.processes.servers import EmbeddedPostgres, EmbeddedValkey, free_port, running
 
-BROWSER_TESTS = Path(__file__).parent / "browser"
+TESTS = Path(__file__).parent
+ACCEPTANCE_TESTS = TESTS / "acceptance"
+BROWSER_TESTS = TESTS / "browser"
 _FAST_NOT_SAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
@@ -117,9 +119,18 @@ def no_helmsight_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 _NEVER_SKIPPED_IN_CI = ("integration", "acceptance", "browser", "prometheus")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in a browser last: its driver keeps an event loop running in this thread until the end."""
-    items.sort(key=lambda item: item.path.is_relative_to(BROWSER_TESTS))
+    """Keep together what shares a started product, and put it last.
+
+    Tests in a browser come last of all because its driver keeps an event loop running in its thread until the end.
+    Where two processes share the tests, the product of the acceptance tests then runs beside them.
+    """
+    whole = (ACCEPTANCE_TESTS, BROWSER_TESTS)
+    items.sort(key=lambda item: [item.path.is_relative_to(folder) for folder in reversed(whole)])
+    for item in items:
+        folder = next((folder for folder in whole if item.path.is_relative_to(folder)), item.path)
+        item.add_marker(pytest.mark.xdist_group(str(folder.relative_to(TESTS))))
 
 
 @pytest.hookimpl(wrapper=True)
