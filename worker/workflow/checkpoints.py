@@ -56,11 +56,13 @@ _NODES = text(
 )
 _RUNS = text(
     "WITH ended AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:created AS timestamptz[]),"
-    " CAST(:statuses AS text[]), CAST(:outputs AS text[]), CAST(:errors AS text[]))"
-    " AS x(id, created_at, status, output, error)),"
-    " gone AS (DELETE FROM run_active a USING ended e WHERE a.run_id = e.id)"
+    " CAST(:statuses AS text[]), CAST(:outputs AS text[]), CAST(:errors AS text[]), CAST(:counts AS text[]))"
+    " AS x(id, created_at, status, output, error, counts)),"
+    " gone AS (DELETE FROM run_active a USING ended e WHERE a.run_id = e.id),"
+    " told AS (INSERT INTO run_ended (run_id, run_created_at) SELECT id, created_at FROM ended ON CONFLICT DO NOTHING)"
     " UPDATE run r SET status = e.status, output = CAST(e.output AS jsonb), error = CAST(e.error AS jsonb),"
-    " finished_at = now() FROM ended e WHERE r.id = e.id AND r.created_at = e.created_at"
+    " node_counts = CAST(e.counts AS jsonb), finished_at = now()"
+    " FROM ended e WHERE r.id = e.id AND r.created_at = e.created_at"
 )
 
 
@@ -192,5 +194,6 @@ async def _store_runs(connection: AsyncConnection, records: Sequence[RunRecord])
                 "statuses": [record.status for record in records],
                 "outputs": [record.output for record in records],
                 "errors": [record.error for record in records],
+                "counts": [record.counts for record in records],
             },
         )

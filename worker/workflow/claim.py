@@ -1,4 +1,4 @@
-"""Take the best queued run, or give one back: by priority, then by age, with ``SKIP LOCKED``.
+"""Take the best queued run, or give one back: by rank, which priority and age make, with ``SKIP LOCKED``.
 
 Claiming makes the worker the owner, raises the epoch, which fences off whoever held the run before, and starts the
 lease. Times are the database's, so that a worker's clock does not matter.
@@ -19,14 +19,14 @@ from worker.workflow.records import ClaimedRun, NodeState
 
 _CLAIM = text(
     "WITH best AS (SELECT run_id FROM run_active WHERE status = 'queued'"
-    " ORDER BY priority DESC, queued_at, run_id FOR UPDATE SKIP LOCKED LIMIT 1),"
+    " ORDER BY rank, run_id FOR UPDATE SKIP LOCKED LIMIT 1),"
     " claimed AS (UPDATE run_active a SET status = 'running', owner = :owner, epoch = a.epoch + 1,"
     " lease_until = now() + :lease FROM best WHERE a.run_id = best.run_id"
     " RETURNING a.run_id, a.run_created_at, a.epoch, a.cancel_requested),"
     " begun AS (UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now()),"
     " attempt = r.attempt + 1 FROM claimed c WHERE r.id = c.run_id AND r.created_at = c.run_created_at"
     " RETURNING r.id, r.created_at, r.workflow_id, r.version, r.input, r.attempt, r.correlation_id,"
-    " c.epoch, c.cancel_requested)"
+    " r.source_run_id, c.epoch, c.cancel_requested)"
     " SELECT begun.*, v.spec::text AS spec FROM begun"
     " JOIN workflow_version v ON v.workflow_id = begun.workflow_id AND v.version = begun.version"
 )
@@ -55,7 +55,8 @@ async def claim(engine: AsyncEngine, *, owner: str, lease: timedelta) -> Claimed
             row = (await connection.execute(_CLAIM, {"owner": owner, "lease": lease})).one_or_none()
             if row is None:
                 return None
-            nodes = await _progress(connection, row.id, row.created_at) if row.attempt > 1 or row.epoch > 1 else {}
+            has_progress = row.attempt > 1 or row.epoch > 1 or row.source_run_id is not None
+            nodes = await _progress(connection, row.id, row.created_at) if has_progress else {}
     return ClaimedRun(
         id=row.id,
         created_at=row.created_at,

@@ -112,7 +112,10 @@ class Execution:
             attempt, started_at = self._begun.get(node.id, (1, None))
             records.append(self._record(node, "cancelled", attempt=attempt, started_at=started_at, finished_at=now))
         await self._services.checkpoints.store_all(
-            [*records, RunRecord(run.id, run.created_at, run.epoch, "cancelled", None, None)]
+            [
+                *records,
+                RunRecord(run.id, run.created_at, run.epoch, "cancelled", None, None, self._counts(len(records))),
+            ]
         )
         RUNS.labels("cancelled").inc()
 
@@ -332,7 +335,18 @@ class Execution:
         if failure is not None:
             node_id = self._failures[0][0] if self._failures else None
             error = to_json({"code": failure.code, "message": failure.message, "node_id": node_id})
-        await self._services.checkpoints.store(RunRecord(run.id, run.created_at, run.epoch, status, output, error))
+        record = RunRecord(run.id, run.created_at, run.epoch, status, output, error, self._counts())
+        await self._services.checkpoints.store(record)
+
+    def _counts(self, cancelled: int = 0) -> str:
+        """Return how many nodes ended in each status, as JSON text."""
+        found = {
+            "completed": len(self._outputs),
+            "failed": len(self._failures),
+            "skipped": len(self._settled) - len(self._outputs) - len(self._failures),
+            "cancelled": cancelled,
+        }
+        return to_json({status: count for status, count in found.items() if count})
 
     async def _stop_nodes(self) -> None:
         open_tasks = [task for task in self._tasks.values() if not task.done()]

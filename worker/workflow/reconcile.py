@@ -34,7 +34,7 @@ _STALE = text(
     "SELECT a.run_id, a.epoch, r.correlation_id, count(*) OVER () AS queued FROM run_active a"
     " LEFT JOIN run r ON r.id = a.run_id AND r.created_at = a.run_created_at"
     " WHERE a.status = 'queued' AND (a.token_at IS NULL OR a.token_at < now() - :grace)"
-    " ORDER BY a.priority DESC, a.queued_at, a.run_id LIMIT 500"
+    " ORDER BY a.rank, a.run_id LIMIT 500"
 )
 
 
@@ -99,8 +99,15 @@ def _bury(session: Session, rows: list[Row[tuple[uuid.UUID, object, int]]]) -> N
             values,
         )
         session.execute(
+            text("INSERT INTO run_ended (run_id, run_created_at) VALUES (:id, :created_at) ON CONFLICT DO NOTHING"),
+            values,
+        )
+        session.execute(
             text(
-                "UPDATE run SET status = 'failed', finished_at = now(), error = jsonb_build_object("
+                "UPDATE run SET status = 'failed', finished_at = now(), node_counts = (SELECT"
+                " jsonb_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM node_run"
+                " WHERE run_id = :id AND run_created_at = :created_at GROUP BY status) AS counted),"
+                " error = jsonb_build_object("
                 "'code', 'dead_letter', 'message', format('The run was given up: its worker died %s times. Look at the"
                 " nodes that were in flight, then start it again.', attempt))"
                 " WHERE id = :id AND created_at = :created_at"

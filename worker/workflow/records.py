@@ -76,3 +76,5 @@ class RunRecord:
     status: str
     output: str | None
     error: str | None
+    counts: str | None = None
+    """JSON text: how many nodes ended in each status."""
