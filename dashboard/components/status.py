@@ -49,6 +49,8 @@ RUN_LOOKS: Mapping[str, Look] = {
     "queued": Look("Queued", ":material/schedule:", "gray"),
     "running": Look("Running", ":material/progress_activity:", "blue"),
     "waiting": Look("Waiting", ":material/hourglass_top:", "violet"),
+    "paused": Look("Paused", ":material/pause_circle:", "violet"),
+    "needs_attention": Look("Needs attention", ":material/front_hand:", "orange"),
     "completed": Look("Completed", ":material/check_circle:", "green"),
     "failed": Look("Failed", ":material/error:", "red"),
     "cancelled": Look("Cancelled", ":material/cancel:", "gray"),
