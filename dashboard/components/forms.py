@@ -36,6 +36,18 @@ class Field:
     schema: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to send a form."""
+
+    name: str
+    label: str
+    icon: str | None = None
+    type: Literal["primary", "secondary"] = "secondary"
+    may_be_empty: bool = False
+    """Whether it may be taken without the required fields, as a rejection may."""
+
+
 def fields_of(schema: Mapping[str, Any]) -> list[Field]:
     """Return the fields of the object that *schema* describes, in its order, the required ones first."""
     properties = schema.get("properties") or {}
@@ -149,19 +161,41 @@ def check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, 
     return problems
 
 
+def with_defaults(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *schema* with *values* as the defaults of its fields, so that a form of it starts with them."""
+    properties = schema.get("properties") or {}
+    parts = {
+        name: {**_resolved(part, schema), "default": values[name]} if name in values else part
+        for name, part in properties.items()
+    }
+    return {**schema, "properties": parts}
+
+
 def draw_form(
     schema: Mapping[str, Any], *, key: str, submit: str, icon: str | None = None, disabled: bool = False
 ) -> dict[str, Any] | None:
     """Draw a form for *schema*; return the arguments on the run in which they were sent and are valid, else None."""
+    sent = draw_choice(schema, key=key, choices=[Choice("send", submit, icon)], disabled=disabled)
+    return None if sent is None else sent[1]
+
+
+def draw_choice(
+    schema: Mapping[str, Any], *, key: str, choices: Sequence[Choice], disabled: bool = False
+) -> tuple[str, dict[str, Any]] | None:
+    """Draw a form for *schema* that ends in one of several *choices*.
+
+    Returns:
+        The name of the choice and the arguments, on the run in which they were sent and are valid; else None.
+    """
     fields = fields_of(schema)
     found_key, problems_key = f"{key}.found", f"{key}.problems"
 
-    def send() -> None:
+    def send(choice: Choice) -> None:
         typed = {field.name: st.session_state.get(_widget_key(key, field)) for field in fields}
         arguments, problems = collect(fields, typed)
-        problems = problems or check(schema, arguments)
+        problems = {} if choice.may_be_empty else problems or check(schema, arguments)
         st.session_state[problems_key] = problems
-        st.session_state[found_key] = None if problems else arguments
+        st.session_state[found_key] = None if problems else (choice.name, arguments)
 
     problems: Mapping[str, str] = st.session_state.get(problems_key) or {}
     with st.form(key=f"{key}.form", enter_to_submit=False):
@@ -173,8 +207,18 @@ def draw_form(
                 st.markdown(f":red[:material/error: {formats.escaped(problems[field.name])}]")
         if _WHOLE in problems:
             st.markdown(f":red[:material/error: {formats.escaped(problems[_WHOLE])}]")
-        st.form_submit_button(submit, icon=icon, disabled=disabled, on_click=send, key=f"{key}.send")
-    found: dict[str, Any] | None = st.session_state.pop(found_key, None)
+        with st.container(horizontal=True):
+            for choice in choices:
+                st.form_submit_button(
+                    choice.label,
+                    icon=choice.icon,
+                    type=choice.type,
+                    disabled=disabled,
+                    on_click=send,
+                    args=(choice,),
+                    key=f"{key}.{choice.name}",
+                )
+    found: tuple[str, dict[str, Any]] | None = st.session_state.pop(found_key, None)
     return found
 
 
