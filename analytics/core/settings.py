@@ -143,6 +143,17 @@ class WorkerSettings(_Group):
     lease: Duration = Field(
         default=timedelta(seconds=15), description="A run whose worker is silent this long moves on."
     )
+    priority_step: Duration = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        le=timedelta(days=7),
+        description="A run overtakes those of one priority less that were queued up to this much earlier.",
+    )
+    idempotency_ttl: Duration = Field(
+        default=timedelta(days=7),
+        ge=timedelta(minutes=1),
+        description="How long an idempotency key stands for its run, also after the run ended.",
+    )
     metrics_host: str = Field(default="127.0.0.1", description="Address on which workers show their metrics.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port for that; 0 takes a free one.")
     http_allow_private: bool = Field(
