@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,13 @@ from analytics.core.errors import HelmsightError
 from analytics.core.logging import get_logger
 
 _AWAY_PAUSE_S = 1.0
+_LEAST_GAP_S = 0.2
+"""A source that tells of its changes is read no more often than this."""
 _log = get_logger(__name__)
 
 Entry = Mapping[str, Any]
+Signal = Callable[[], AbstractAsyncContextManager[asyncio.Event]]
+"""Opens an event that is set when the source may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,22 @@ class Watcher:
 
 
 class Feed:
-    """A source, its last reading, and who watches it."""
+    """A source, its last reading, and who watches it.
 
-    def __init__(self, read: Callable[[], Awaitable[Reading]], *, name: str, every_s: float) -> None:
+    Args:
+        read: Reads the source; entries that did not change had better be the same objects as before.
+        name: Under which the entries are sent.
+        every_s: How often it is read, in seconds; with *signal*, how long to trust that no news means no change.
+        signal: Tells of changes; None: the source is read every *every_s*.
+    """
+
+    def __init__(
+        self, read: Callable[[], Awaitable[Reading]], *, name: str, every_s: float, signal: Signal | None = None
+    ) -> None:
         self._read = read
         self._name = name
         self._every_s = every_s
+        self._signal = signal
         self._watchers: set[Watcher] = set()
         self._task: asyncio.Task[None] | None = None
         self._reading = Reading({})
@@ -127,20 +141,34 @@ class Feed:
         )
 
     async def _run(self) -> None:
+        if self._signal is None:
+            await self._read_forever(None)
+            return
+        async with self._signal() as changed:
+            await self._read_forever(changed)
+
+    async def _read_forever(self, changed: asyncio.Event | None) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
             pause = self._every_s
+            if changed is not None:
+                changed.clear()
             try:
                 reading = await self._read()
             except HelmsightError as error:
                 self._went_away(error)
-                pause = max(pause, _AWAY_PAUSE_S)
+                pause = max(pause, _AWAY_PAUSE_S) if changed is None else _AWAY_PAUSE_S
             else:
                 self._take(reading)
             self._first.set()
-            due = max(due + pause, loop.time())
-            await asyncio.sleep(due - loop.time())
+            if changed is None:
+                due = max(due + pause, loop.time())
+                await asyncio.sleep(due - loop.time())
+            else:
+                await asyncio.sleep(_LEAST_GAP_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), max(0.0, pause - _LEAST_GAP_S))
 
     def _take(self, reading: Reading) -> None:
         before, self._reading = self._reading, reading
@@ -149,7 +177,7 @@ class Feed:
             self._seq += 1
             self._publish(self.snapshot())
             return
-        changed = [entry for key, entry in reading.entries.items() if before.entries.get(key) != entry]
+        changed = [entry for key, entry in reading.entries.items() if _differ(before.entries.get(key), entry)]
         gone = [key for key in before.entries if key not in reading.entries]
         if not changed and not gone and reading.extra == before.extra and reading.is_over == before.is_over:
             return
@@ -178,3 +206,8 @@ class Feed:
     def _publish(self, message: Outgoing) -> None:
         for watcher in self._watchers:
             watcher.offer(message)
+
+
+def _differ(before: Entry | None, now: Entry) -> bool:
+    """Tell whether two entries differ; that the same object does not is told without looking into it."""
+    return before is not now and before != now

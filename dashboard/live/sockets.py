@@ -1,4 +1,4 @@
-"""The live sockets: ``/ws/agent-status`` at 2 Hz and ``/ws/runs/{id}`` at 1 Hz.
+"""The live sockets: ``/ws/agent-status`` at 2 Hz, ``/ws/runs/{id}`` when the run changes, at most 5 times a second.
 
 A browser shows its session cookie, a program a bearer token or, in its first message, a token of
 ``/api/v1/socket-tokens``. Who it is stays with the connection and is checked again every few seconds.
@@ -29,14 +29,15 @@ from analytics.core.telemetry import (
     WEBSOCKET_REFUSALS,
 )
 from analytics.live.agents import AgentState, async_agent_states
-from analytics.store.engine import async_session_scope, session_scope
-from analytics.store.queries import audit, runs
-from analytics.store.queries.runs import RunDetail
+from analytics.store.engine import session_scope
+from analytics.store.queries import audit
 from dashboard.auth.roles import Role
 from dashboard.auth.sessions import SessionEndedError, Viewer
 from dashboard.auth.viewer import require
 from dashboard.context import AppContext, get_context
-from dashboard.live.feed import Feed, Reading, Watcher
+from dashboard.live.feed import Feed, Reading, Signal, Watcher
+from dashboard.live.notices import RunNotices
+from dashboard.live.run_reader import RunReader, run_exists
 from dashboard.middleware.identity import (
     CLOSE_FORBIDDEN,
     CLOSE_SIGNED_OUT,
@@ -48,13 +49,12 @@ from dashboard.middleware.identity import (
 AGENTS = "agent-status"
 RUNS = "runs"
 _AGENTS_EVERY_S = 0.5
-_RUN_EVERY_S = 1.0
+_RUN_EVERY_S = 5.0
+"""Runs tell when they change; this is for notices that got lost."""
 _HEARTBEAT_S = 15.0
 _CHECK_S = 3.0
 _INTRODUCE_S = 5.0
 _SILENT_S = 60.0
-_ENDED = frozenset({"completed", "failed", "cancelled"})
-_WORST_FIRST = ("failed", "running", "waiting", "pending", "cancelled", "completed", "skipped")
 _log = get_logger(__name__)
 
 
@@ -75,6 +75,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._feeds: dict[tuple[str, str], Feed] = {}
+        self._notices: RunNotices | None = None
 
     def agents(self, context: AppContext) -> Feed:
         """Return the feed of agents' states."""
@@ -82,13 +83,22 @@ class Hub:
 
     def run(self, context: AppContext, run_id: uuid.UUID) -> Feed:
         """Return the feed of one run."""
-        return self._feed((RUNS, str(run_id)), partial(_read_run, context, run_id), name="nodes", every_s=_RUN_EVERY_S)
+        if self._notices is None:
+            self._notices = RunNotices(lambda: get_context().settings.dsn)
+        key = (RUNS, str(run_id))
+        if key not in self._feeds:
+            reader = RunReader(context.async_engine, run_id)
+            signal = partial(self._notices.watching, run_id)
+            self._feed(key, reader.read, name="nodes", every_s=_RUN_EVERY_S, signal=signal)
+        return self._feeds[key]
 
     async def close(self) -> None:
         """Stop all reading."""
         for feed in self._feeds.values():
             await feed.close()
         self._feeds.clear()
+        if self._notices is not None:
+            await self._notices.close()
 
     def forget_run(self, run_id: uuid.UUID) -> None:
         """Let go of the feed of a run that nobody watches."""
@@ -96,9 +106,11 @@ class Hub:
         if feed is not None and not feed.is_watched:
             del self._feeds[RUNS, str(run_id)]
 
-    def _feed(self, key: tuple[str, str], read: Callable[[], Any], *, name: str, every_s: float) -> Feed:
+    def _feed(
+        self, key: tuple[str, str], read: Callable[[], Any], *, name: str, every_s: float, signal: Signal | None = None
+    ) -> Feed:
         if key not in self._feeds:
-            self._feeds[key] = Feed(read, name=name, every_s=every_s)
+            self._feeds[key] = Feed(read, name=name, every_s=every_s, signal=signal)
         return self._feeds[key]
 
 
@@ -120,9 +132,8 @@ async def run_status(socket: WebSocket) -> None:
     if connection is None:
         return
     try:
-        async with async_session_scope(context.async_engine) as session:
-            if await session.run_sync(partial(runs.run_detail, run_id=run_id)) is None:
-                raise NotFoundError("There is no such run.")
+        if not await run_exists(context.async_engine, run_id):
+            raise NotFoundError("There is no such run.")
     except HelmsightError as error:
         await _close(socket, CLOSE_TRY_LATER if isinstance(error, DependencyError) else CLOSE_FORBIDDEN, error.message)
         return
@@ -278,45 +289,3 @@ def _agent(state: AgentState) -> dict[str, Any]:
         "version": state.version,
         "at": state.at.isoformat(),
     }
-
-
-async def _read_run(context: AppContext, run_id: uuid.UUID) -> Reading:
-    async with async_session_scope(context.async_engine) as session:
-        detail = await session.run_sync(partial(runs.run_detail, run_id=run_id))
-    if detail is None:
-        return Reading({}, {"run": {"id": str(run_id), "status": "removed"}}, is_over=True)
-    row = detail.row
-    run = {
-        "id": str(row.id),
-        "status": row.status,
-        "attempt": row.attempt,
-        "queue_position": detail.queue_position,
-        "started_at": row.started_at,
-        "finished_at": row.finished_at,
-        "error": row.error_message,
-    }
-    return Reading(_nodes(detail), {"run": run}, is_over=row.status in _ENDED)
-
-
-def _nodes(detail: RunDetail) -> dict[str, dict[str, Any]]:
-    """Return the state of each node of the definition; of a mapped node, the state that matters most."""
-    nodes: dict[str, dict[str, Any]] = {
-        str(node["id"]): {"id": str(node["id"]), "status": "pending"} for node in detail.spec.get("nodes", ())
-    }
-    for node in detail.nodes:
-        entry = {
-            "id": node.node_id,
-            "status": node.status,
-            "attempt": node.attempt,
-            "started_at": node.started_at,
-            "finished_at": node.finished_at,
-        }
-        before = nodes.get(node.node_id)
-        begun = before is not None and "attempt" in before
-        if before is None or not begun or _weight(node.status) < _weight(str(before["status"])):
-            nodes[node.node_id] = entry
-    return nodes
-
-
-def _weight(status: str) -> int:
-    return _WORST_FIRST.index(status) if status in _WORST_FIRST else len(_WORST_FIRST)

@@ -1,6 +1,7 @@
 """A live value pushed to many sockets: read once, whole first, then changes, newest for the slow."""
 
 import asyncio
+import contextlib
 import json
 
 from analytics.core.errors import DependencyError
@@ -118,5 +119,42 @@ def test_the_end_of_a_source_marks_its_last_message():
             last = await watcher.next(5)
             assert last is not None
             assert last.is_last
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_tells_of_changes_is_read_when_it_does():
+    async def scenario():
+        source, changed = Source(), asyncio.Event()
+
+        @contextlib.asynccontextmanager
+        async def signal():
+            yield changed
+
+        async with Feed(source.read, name="nodes", every_s=600, signal=signal).watched() as watcher:
+            await _message(watcher, "snapshot")
+            reads = source.reads
+            source.set("a", "running")
+            assert await watcher.next(0.5) is None
+            assert source.reads == reads
+            changed.set()
+            assert (await _message(watcher, "diff"))["nodes"] == [{"id": "a", "status": "running"}]
+
+    asyncio.run(scenario())
+
+
+def test_many_changes_at_once_are_read_a_few_times_a_second():
+    async def scenario():
+        source, changed = Source(), asyncio.Event()
+
+        @contextlib.asynccontextmanager
+        async def signal():
+            yield changed
+
+        async with Feed(source.read, name="nodes", every_s=600, signal=signal).watched():
+            for _ in range(100):
+                changed.set()
+                await asyncio.sleep(0.005)
+            assert source.reads <= 6
 
     asyncio.run(scenario())
