@@ -67,6 +67,23 @@ RUNS = Counter("helmsight_runs", "Workflow runs that ended.", ["outcome"])
 RUN_SECONDS = Histogram("helmsight_run_duration_seconds", "Time of one run.", [], buckets=LATENCY_BUCKETS_S)
 NODES = Counter("helmsight_nodes", "Workflow nodes that ended.", ["kind", "outcome"])
 NODE_SECONDS = Histogram("helmsight_node_duration_seconds", "Time of one node.", ["kind"], buckets=LATENCY_BUCKETS_S)
+NODE_CPU_SECONDS = Counter(
+    "helmsight_node_cpu_seconds", "Processor time of nodes, where it can be told apart: in child processes.", ["kind"]
+)
+NODE_LOG_LINES = Counter(
+    "helmsight_node_log_lines",
+    "Lines that nodes wrote: kept, cut (over the limit of an attempt) or dropped (PostgreSQL was too slow).",
+    ["outcome"],
+)
+NODE_CACHE_WAIT_SECONDS = Histogram(
+    "helmsight_node_cache_wait_duration_seconds",
+    "Time a node waited for another to work out the same result.",
+    [],
+    buckets=LATENCY_BUCKETS_S,
+)
+ARTIFACT_BYTES = Counter(
+    "helmsight_artifact_bytes", "Bytes of artifacts stored: files of nodes, or outputs too large for a row.", ["source"]
+)
 QUEUE_DEPTH = Gauge("helmsight_queue_depth", "Waiting jobs.", ["queue"])
 SLOTS_USED = Gauge("helmsight_run_slots_used", "Runs in flight in this process.")
 

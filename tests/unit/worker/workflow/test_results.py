@@ -17,9 +17,9 @@ def test_times_are_json_and_objects_are_not():
         to_json({"x": object()})
 
 
-def test_an_output_over_a_mebibyte_is_refused():
-    with pytest.raises(InputError, match="more than 1 MiB"):
-        output_json("x" * 2**20)
+def test_an_output_over_sixteen_mebibytes_is_refused():
+    with pytest.raises(InputError, match="more than 16 MiB"):
+        output_json("x" * 16 * 2**20)
 
 
 def test_parameters_get_their_defaults_and_every_violation_is_told():
