@@ -55,16 +55,10 @@ def table(
     Returns:
         Index of the row that is marked, or whose button was clicked just now; else None.
     """
-    frame = pd.DataFrame({column.title: _values(rows, column) for column in columns}, columns=_titles(columns))
-    config = {column.title: _config(column, rows) for column in columns}
-    if can_open:
-        config[columns[0].title] = st.column_config.ButtonColumn(
-            columns[0].title, type="tertiary", alignment="left", key=f"{key}.open", help=columns[0].help
-        )
+    frame, config = _frame(rows, columns, open_key=f"{key}.open" if can_open else None)
     if not can_select:
         st.dataframe(frame, column_config=config, hide_index=True, alt=alt, key=key, height=height, placeholder=DASH)
-        click: Any = st.session_state.get(f"{key}.open") if can_open else None
-        return None if click is None or not 0 <= click["row"] < len(rows) else int(click["row"])
+        return _opened(f"{key}.open", len(rows)) if can_open else None
     state: Any = st.dataframe(
         frame,
         column_config=config,
@@ -79,6 +73,48 @@ def table(
     )
     chosen = state["selection"]["rows"]
     return int(chosen[0]) if chosen and chosen[0] < len(rows) else None
+
+
+def marking_table(
+    rows: Sequence[T], columns: Sequence[Column[T]], *, alt: str, key: str
+) -> tuple[int | None, list[int]]:
+    """Draw *rows*, any of which can be marked; the first column is a button in each row.
+
+    Returns:
+        Index of the row whose button was clicked just now, or None; and the indexes of those marked, from the top.
+    """
+    frame, config = _frame(rows, columns, open_key=f"{key}.open")
+    state: Any = st.dataframe(
+        frame,
+        column_config=config,
+        hide_index=True,
+        alt=alt,
+        key=key,
+        height="content",
+        placeholder=DASH,
+        on_select="rerun",
+        selection_mode="multi-row",
+    )
+    marked = sorted(int(row) for row in state["selection"]["rows"] if row < len(rows))
+    return _opened(f"{key}.open", len(rows)), marked
+
+
+def _frame(
+    rows: Sequence[T], columns: Sequence[Column[T]], *, open_key: str | None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    frame = pd.DataFrame({column.title: _values(rows, column) for column in columns}, columns=_titles(columns))
+    config = {column.title: _config(column, rows) for column in columns}
+    if open_key is not None:
+        first = columns[0]
+        config[first.title] = st.column_config.ButtonColumn(
+            first.title, type="tertiary", alignment="left", key=open_key, help=first.help
+        )
+    return frame, config
+
+
+def _opened(key: str, count: int) -> int | None:
+    click: Any = st.session_state.get(key)
+    return None if click is None or not 0 <= click["row"] < count else int(click["row"])
 
 
 def _titles(columns: Sequence[Column[T]]) -> list[str]:
