@@ -22,6 +22,8 @@ class Page(Generic[T]):
     """The most items a page holds."""
     total: int
     """Items on all pages."""
+    is_capped: bool = False
+    """True when there are more than ``total``: counting stopped there."""
 
     @property
     def pages(self) -> int:
