@@ -1,20 +1,29 @@
-"""Workflows: the list with what became of their runs in 30 days, and one workflow with its definition."""
+"""Workflows: the list, one with its definition, its versions, and what became of its runs.
+
+Statistics are sums by day that :mod:`analytics.store.ended` keeps, plus the few runs that ended since it last counted,
+so that their cost does not grow with the runs.
+"""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from analytics.core.errors import InputError
 from analytics.store.paging import DEFAULT_LIMIT, Page, check_paging
+
+NEWEST = 500
+"""Percentiles are those of so many newest completed runs."""
+_MOST_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
-    """A workflow and its runs of the last 30 days; one that never ran has zeros and None."""
+    """A workflow and its runs of the last 30 days, today and the 29 before; one that never ran has zeros and None."""
 
     id: uuid.UUID
     name: str
@@ -22,15 +31,23 @@ class WorkflowRow:
     current_version: int
     owner: str | None
     builtin: bool
+    tags: Sequence[str]
     runs_30d: int
+    """Runs that ended, and those that have not."""
     completed_30d: int
     failed_30d: int
+    cancelled_30d: int
+    open_runs: int
+    """Runs that have not ended, however old."""
     success_ratio: float | None
     """Completed over completed and failed, 0 to 1; None when none ended so."""
     average_s: float | None
     """Mean time of completed runs; None when there is none."""
     last_run_at: datetime | None
-    """When the newest run of those 30 days was created; None when there is none."""
+    """When the newest run was created, as long as statistics go back; None when there is none."""
+    next_at: datetime | None
+    """When a schedule starts it next; None when none does."""
+    created_at: datetime
     origin: str
 
 
@@ -43,22 +60,100 @@ class WorkflowDetail:
     params_schema: Mapping[str, Any]
 
 
-_SELECT = """
-    SELECT w.id, w.name, w.description, w.current_version, w.owner, w.builtin, w.origin,
-        s.runs, s.completed, s.failed, s.average_s, s.last_run_at, v.spec, v.params_schema
-    FROM ({workflows}) w
-    JOIN workflow_version v ON v.workflow_id = w.id AND v.version = w.current_version
-    LEFT JOIN LATERAL (
-        SELECT count(*) AS runs,
-            count(*) FILTER (WHERE r.status = 'completed') AS completed,
-            count(*) FILTER (WHERE r.status = 'failed') AS failed,
-            (avg(extract(epoch FROM r.finished_at - r.started_at)) FILTER (WHERE r.status = 'completed'))::float8
-                AS average_s,
-            max(r.created_at) AS last_run_at
-        FROM run r WHERE r.workflow_id = w.id AND r.created_at > now() - interval '30 days'
-    ) s ON true
-    ORDER BY w.name
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version of a workflow, without what it does."""
+
+    workflow_id: uuid.UUID
+    version: int
+    nodes: int
+    spec_hash: str
+    created_by: str | None
+    """None: shipped with Helmsight."""
+    created_at: datetime
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDetail:
+    """One version of a workflow with its definition."""
+
+    row: VersionRow
+    spec: Mapping[str, Any]
+    params_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DayStats:
+    """Runs of a workflow that were created on one day (UTC) and have ended."""
+
+    day: date
+    completed: int
+    failed: int
+    cancelled: int
+    average_s: float | None
+    """Mean time of completed runs; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStats:
+    """What became of the runs of a workflow."""
+
+    days: Sequence[DayStats]
+    """Every day, the oldest first, today last; one without runs has zeros."""
+    completed: int
+    failed: int
+    cancelled: int
+    success_ratio: float | None
+    """Completed over completed and failed, 0 to 1; None when none ended so."""
+    average_s: float | None
+    average_wait_s: float | None
+    """Mean time from queued to start; None when no run started."""
+    p50_s: float | None
+    """Median time of the newest completed runs, at most 500, however old; None when there is none."""
+    p95_s: float | None
+    samples: int
+    """How many runs the percentiles rest on."""
+    last_run_at: datetime | None
+
+
+SUMS_BY_DAY = """
+    SELECT workflow_id, day, completed, failed, cancelled, started, duration_s, wait_s, last_run_at
+    FROM workflow_day
+    UNION ALL
+    SELECT r.workflow_id, (r.created_at AT TIME ZONE 'UTC')::date, (r.status = 'completed')::int,
+        (r.status = 'failed')::int, (r.status = 'cancelled')::int, (r.started_at IS NOT NULL)::int,
+        CASE WHEN r.status = 'completed' THEN coalesce(extract(epoch FROM r.finished_at - r.started_at), 0) ELSE 0 END,
+        greatest(0, coalesce(extract(epoch FROM r.started_at - r.queued_at), 0)), r.created_at
+    FROM run_ended e JOIN run r ON r.id = e.run_id AND r.created_at = e.run_created_at
+    WHERE r.status IN ('completed', 'failed', 'cancelled')
 """
+"""The sums by day, and the runs that ended since they were made."""
+
+_SELECT = f"""
+    SELECT w.id, w.name, w.description, w.current_version, w.owner, w.builtin, w.tags, w.created_at, w.origin,
+        s.completed, s.failed, s.cancelled, s.duration_s, o.open_runs, o.open_30d, c.next_at,
+        greatest(l.last_run_at, o.last_run_at) AS last_run_at {{more}}
+    FROM ({{workflows}}) w {{join}}
+    LEFT JOIN LATERAL (
+        SELECT coalesce(sum(d.completed), 0)::int AS completed, coalesce(sum(d.failed), 0)::int AS failed,
+            coalesce(sum(d.cancelled), 0)::int AS cancelled, coalesce(sum(d.duration_s), 0)::float8 AS duration_s
+        FROM ({SUMS_BY_DAY}) d
+        WHERE d.workflow_id = w.id AND d.day > (now() AT TIME ZONE 'UTC')::date - 30
+    ) s ON true
+    LEFT JOIN LATERAL (
+        SELECT max(d.last_run_at) AS last_run_at FROM ({SUMS_BY_DAY}) d WHERE d.workflow_id = w.id
+    ) l ON true
+    LEFT JOIN LATERAL (
+        SELECT count(*)::int AS open_runs, max(a.run_created_at) AS last_run_at,
+            (count(*) FILTER (WHERE a.run_created_at > now() - interval '30 days'))::int AS open_30d
+        FROM run_active a WHERE a.workflow_id = w.id
+    ) o ON true
+    LEFT JOIN LATERAL (
+        SELECT min(p.next_at) AS next_at FROM schedule p WHERE p.workflow_id = w.id AND p.paused_at IS NULL
+    ) c ON true
+    ORDER BY w.name
+"""  # noqa: S608 - constants
 
 
 def list_workflows(
@@ -66,17 +161,17 @@ def list_workflows(
 ) -> Page[WorkflowRow]:
     """Return active workflows by name, those that never ran too.
 
-    Only the runs of the workflows on the page are counted.
+    Only the runs of the workflows on the page are summed.
     """
     offset = check_paging(page, limit)
     condition, values = "status = 'active'", {"limit": limit, "offset": offset}
     if search:
         escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        condition += " AND (name ILIKE :pattern OR description ILIKE :pattern)"
-        values |= {"pattern": f"%{escaped}%"}  # type: ignore[dict-item]
+        condition += " AND (name ILIKE :pattern OR description ILIKE :pattern OR :word = ANY(tags))"
+        values |= {"pattern": f"%{escaped}%", "word": search}  # type: ignore[dict-item]
     total = session.scalar(text(f"SELECT count(*) FROM workflow WHERE {condition}"), values) or 0  # noqa: S608
     chosen = f"SELECT * FROM workflow WHERE {condition} ORDER BY name LIMIT :limit OFFSET :offset"  # noqa: S608
-    rows = session.execute(text(_SELECT.format(workflows=chosen)), values)
+    rows = session.execute(text(_SELECT.format(workflows=chosen, more="", join="")), values)
     return Page([_row(row) for row in rows], page, limit, total)
 
 
@@ -84,12 +179,91 @@ def get_workflow(session: Session, id_or_name: uuid.UUID | str) -> WorkflowDetai
     """Return the workflow with that id or name, archived ones too, or None."""
     key = str(id_or_name)
     chosen = "SELECT * FROM workflow WHERE name = :key OR id::text = lower(:key) LIMIT 1"
-    row = session.execute(text(_SELECT.format(workflows=chosen)), {"key": key}).one_or_none()
+    join = "JOIN workflow_version v ON v.workflow_id = w.id AND v.version = w.current_version"
+    statement = _SELECT.format(workflows=chosen, more=", v.spec, v.params_schema", join=join)
+    row = session.execute(text(statement), {"key": key}).one_or_none()
     return None if row is None else WorkflowDetail(_row(row), row.spec, row.params_schema)
 
 
+def list_versions(
+    session: Session, workflow_id: uuid.UUID, *, before: int | None = None, limit: int = DEFAULT_LIMIT
+) -> list[VersionRow]:
+    """Return versions of a workflow, newest first; *before* is the last version of the page before."""
+    check_paging(limit=limit)
+    condition = "v.workflow_id = :workflow_id" + ("" if before is None else " AND v.version < :before")
+    rows = session.execute(
+        text(f"{_VERSION} WHERE {condition} ORDER BY v.version DESC LIMIT :limit"),
+        {"workflow_id": workflow_id, "limit": limit} | ({} if before is None else {"before": before}),
+    )
+    return [_version(row) for row in rows]
+
+
+def get_version(session: Session, workflow_id: uuid.UUID, version: int) -> VersionDetail | None:
+    """Return one version of a workflow, or None when there is none."""
+    row = session.execute(
+        text(f"{_VERSION} WHERE v.workflow_id = :workflow_id AND v.version = :version"),
+        {"workflow_id": workflow_id, "version": version},
+    ).one_or_none()
+    return None if row is None else VersionDetail(_version(row), row.spec, row.params_schema)
+
+
+def workflow_stats(session: Session, workflow_id: uuid.UUID, *, days: int = 30) -> WorkflowStats:
+    """Return what became of the runs of a workflow on the last *days* days (UTC), today the last of them.
+
+    Raises:
+        InputError: If *days* is not 1 to 366.
+    """
+    if not 1 <= days <= _MOST_DAYS:
+        raise InputError(f"Statistics reach back 1 to {_MOST_DAYS} days, not {days}; nothing was read.")
+    rows = session.execute(_BY_DAY, {"workflow_id": workflow_id, "days": days}).all()
+    took = session.execute(_PERCENTILES, {"workflow_id": workflow_id, "newest": NEWEST}).one()
+    completed, failed = sum(row.completed for row in rows), sum(row.failed for row in rows)
+    return WorkflowStats(
+        days=[
+            DayStats(row.day, row.completed, row.failed, row.cancelled, _share(row.duration_s, row.completed))
+            for row in rows
+        ],
+        completed=completed,
+        failed=failed,
+        cancelled=sum(row.cancelled for row in rows),
+        success_ratio=_share(completed, completed + failed),
+        average_s=_share(sum(row.duration_s for row in rows), completed),
+        average_wait_s=_share(sum(row.wait_s for row in rows), sum(row.started for row in rows)),
+        p50_s=took.p50_s,
+        p95_s=took.p95_s,
+        samples=took.samples,
+        last_run_at=max((row.last_run_at for row in rows if row.last_run_at is not None), default=None),
+    )
+
+
+_VERSION = """
+    SELECT v.workflow_id, v.version, jsonb_array_length(v.spec -> 'nodes') AS nodes, v.spec_hash, v.created_by,
+        v.created_at, v.version = w.current_version AS is_current, v.spec, v.params_schema
+    FROM workflow_version v JOIN workflow w ON w.id = v.workflow_id
+"""
+_BY_DAY = text(f"""
+    SELECT g.day, coalesce(sum(d.started), 0)::int AS started, coalesce(sum(d.completed), 0)::int AS completed,
+        coalesce(sum(d.failed), 0)::int AS failed, coalesce(sum(d.cancelled), 0)::int AS cancelled,
+        coalesce(sum(d.duration_s), 0)::float8 AS duration_s, coalesce(sum(d.wait_s), 0)::float8 AS wait_s,
+        max(d.last_run_at) AS last_run_at
+    FROM (SELECT (now() AT TIME ZONE 'UTC')::date - g AS day FROM generate_series(0, :days - 1) g) g
+    LEFT JOIN ({SUMS_BY_DAY}) d ON d.workflow_id = :workflow_id AND d.day = g.day
+    GROUP BY g.day ORDER BY g.day
+""")  # noqa: S608 - constants
+_PERCENTILES = text("""
+    SELECT count(*)::int AS samples, percentile_cont(0.5) WITHIN GROUP (ORDER BY took_s) AS p50_s,
+        percentile_cont(0.95) WITHIN GROUP (ORDER BY took_s) AS p95_s
+    FROM (SELECT extract(epoch FROM finished_at - started_at)::float8 AS took_s FROM run
+        WHERE workflow_id = :workflow_id AND status = 'completed' AND started_at IS NOT NULL
+        ORDER BY created_at DESC, id DESC LIMIT :newest) newest
+""")
+
+
+def _version(row: Row[Any]) -> VersionRow:
+    return VersionRow(**{name: getattr(row, name) for name in VersionRow.__slots__})
+
+
 def _row(row: Row[Any]) -> WorkflowRow:
-    ended = row.completed + row.failed
     return WorkflowRow(
         id=row.id,
         name=row.name,
@@ -97,11 +271,20 @@ def _row(row: Row[Any]) -> WorkflowRow:
         current_version=row.current_version,
         owner=row.owner,
         builtin=row.builtin,
-        runs_30d=row.runs,
+        tags=row.tags,
+        runs_30d=row.completed + row.failed + row.cancelled + row.open_30d,
         completed_30d=row.completed,
         failed_30d=row.failed,
-        success_ratio=row.completed / ended if ended else None,
-        average_s=row.average_s,
+        cancelled_30d=row.cancelled,
+        open_runs=row.open_runs,
+        success_ratio=_share(row.completed, row.completed + row.failed),
+        average_s=_share(row.duration_s, row.completed),
         last_run_at=row.last_run_at,
+        next_at=row.next_at,
+        created_at=row.created_at,
         origin=row.origin,
     )
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

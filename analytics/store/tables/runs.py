@@ -192,6 +192,8 @@ class WorkflowDay(Base):
     completed: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     failed: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     cancelled: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    started: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Runs that a worker began; one cancelled in the queue is not among them."""
     duration_s: Mapped[float] = mapped_column(server_default=text("0"))
     """Seconds from start to end, summed over completed runs."""
     wait_s: Mapped[float] = mapped_column(server_default=text("0"))
@@ -325,12 +327,13 @@ class RunSignal(Base):
 
 
 class NodeCache(Base):
-    """A node's result by everything that can change it, or the promise of one."""
+    """A node's result by everything that can change it, or the promise of one; not logged, so a crash empties it."""
 
     __tablename__ = "node_cache"
     __table_args__ = (
         CheckConstraint("status IN ('computing', 'ready')", name="status"),
         Index("ix_node_cache_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        {"prefixes": ["UNLOGGED"]},
     )
 
     key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -339,6 +342,8 @@ class NodeCache(Base):
     holder: Mapped[str | None]
     """The worker process that computes it."""
     held_until: Mapped[datetime | None]
+    awaited: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Another process waits for it, so its holder tells when it is there."""
     output: Mapped[Any | None] = mapped_column(JSONB)
     run_id: Mapped[uuid.UUID | None]
     node_id: Mapped[str | None]

@@ -76,6 +76,7 @@ CREATE TABLE workflow_day (
     completed INTEGER DEFAULT 0 NOT NULL,
     failed INTEGER DEFAULT 0 NOT NULL,
     cancelled INTEGER DEFAULT 0 NOT NULL,
+    started INTEGER DEFAULT 0 NOT NULL,
     duration_s DOUBLE PRECISION DEFAULT 0 NOT NULL,
     wait_s DOUBLE PRECISION DEFAULT 0 NOT NULL,
     last_run_at TIMESTAMP WITH TIME ZONE,
@@ -177,12 +178,13 @@ CREATE TABLE run_signal (
 );
 CREATE INDEX ix_run_signal_run_id_name ON run_signal (run_id, name, at);
 
-CREATE TABLE node_cache (
+CREATE UNLOGGED TABLE node_cache (
     key BYTEA NOT NULL,
     kind TEXT NOT NULL,
     status TEXT NOT NULL,
     holder TEXT,
     held_until TIMESTAMP WITH TIME ZONE,
+    awaited BOOLEAN DEFAULT false NOT NULL,
     output JSONB,
     run_id UUID,
     node_id TEXT,

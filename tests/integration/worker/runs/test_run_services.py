@@ -204,7 +204,8 @@ def test_lists_have_filters_pages_and_workflows_that_never_ran(engine, quick, do
         assert list_runs(session, search="%") == []
         assert [item.id for item in list_runs(session, search=str(failed.row.id)[:18].upper())] != []
         assert count_runs_by_status(session, interval=day) == {
-            "queued": 0, "running": 0, "waiting": 0, "completed": 5, "failed": 1, "cancelled": 0,
+            "queued": 0, "running": 0, "waiting": 0, "paused": 0, "needs_attention": 0, "completed": 5, "failed": 1,
+            "cancelled": 0,
         }  # fmt: skip
         with pytest.raises(InputError, match="no run status 'done'"):
             list_runs(session, statuses=("done",))
