@@ -1,20 +1,19 @@
-"""Definitions of workflows: read, checked with every problem at once, stored as immutable versions.
+"""Definitions of workflows: what they are, read from text, stored as immutable versions.
 
-Nothing here runs a node.
+What can be wrong with one is in :mod:`worker.workflow.checks`; nothing here runs a node.
 """
 
-import difflib
+import enum
 import functools
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import resources
 from typing import Any
 
-import jsonschema_rs
 import orjson
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
@@ -22,58 +21,91 @@ from sqlalchemy.orm import Session
 from analytics.core.errors import InputError
 from analytics.core.ids import new_id
 from analytics.store.tables.workflows import Workflow, WorkflowVersion
-from worker.workflow.kinds import nearest_kind, registry
-from worker.workflow.schemas import schema_problem, validator, violations
-from worker.workflow.source import Path, Problem, Source, read_source
-from worker.workflow.templates import ROOTS, Reference, has_template, references
+from worker.workflow.checks import CONTROL_KINDS, DEFINITION_SCHEMA, config_validator, definition_problems, split_need
+from worker.workflow.durations import parse_duration
+from worker.workflow.graphs import UNKNOWN_DURATION_S, find_cycle, level_lists, longest_path, weights
+from worker.workflow.source import Problem, Source, read_source
 
-MAX_NODES = 10_000
+__all__ = [
+    "DEFINITION_SCHEMA",
+    "NO_TIMEOUT",
+    "BackoffRule",
+    "Body",
+    "Concurrency",
+    "Definition",
+    "Node",
+    "OnError",
+    "RunIf",
+    "builtin_definitions",
+    "config_validator",
+    "critical_path",
+    "definition_id",
+    "ensure_builtin_workflows",
+    "estimated_duration_s",
+    "find_cycle",
+    "find_node",
+    "levels",
+    "parse_definition",
+    "path_weights",
+    "register_workflow",
+    "spec_hash",
+    "walk",
+]
+
 MAX_PROBLEMS = 100
 DEFAULT_RETRIES = 3
-DEFAULT_TIMEOUT_S = 30.0
+DEFAULT_TIMEOUT = timedelta(seconds=30)
+DEFAULT_MAX_PARALLEL = 64
+NO_TIMEOUT = timedelta.max
+"""The timeout of a node that the engine steers, unless it is given: it may take as long as it takes."""
 
-_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)", re.ASCII)
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PLACE = re.compile(r"\[\d+\]", re.ASCII)
 
-DEFINITION_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["name", "nodes"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string", "pattern": _NAME},
-        "description": {"type": "string", "maxLength": 2000},
-        "tags": {"type": "array", "items": {"type": "string", "maxLength": 40}, "maxItems": 20},
-        "params": {"type": "object"},
-        "output": {},
-        "nodes": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_NODES,
-            "items": {
-                "type": "object",
-                "required": ["id", "kind"],
-                "additionalProperties": False,
-                "properties": {
-                    "id": {"type": "string", "pattern": _NAME},
-                    "kind": {"type": "string"},
-                    "name": {"type": "string", "maxLength": 200},
-                    "config": {"type": "object"},
-                    "needs": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
-                    "retries": {"type": "integer", "minimum": 0, "maximum": 20},
-                    "timeout": {
-                        "anyOf": [
-                            {"type": "number", "exclusiveMinimum": 0, "maximum": 86400},
-                            {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h)$"},
-                        ]
-                    },
-                    "priority": {"type": "integer"},
-                    "estimated_duration_s": {"type": "number", "minimum": 0},
-                },
-            },
-        },
-    },
-}
+
+class RunIf(enum.StrEnum):
+    """When a node begins, given how those it needs have ended."""
+
+    ALL = "all"
+    """All are completed; else it is skipped."""
+    ANY = "any"
+    """All have ended, and at least one is completed; else it is skipped."""
+    ALWAYS = "always"
+    """All have ended, however."""
+
+
+class OnError(enum.StrEnum):
+    """What a node that failed for good means for its run."""
+
+    FAIL = "fail"
+    """The run ends failed; what needs the node is skipped."""
+    CONTINUE = "continue"
+    """The run goes on; what needs the node sees the output null and ``nodes.ID.error``."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffRule:
+    """How waits before another attempt grow: doubled from *base*, never above *cap*."""
+
+    base: timedelta = timedelta(milliseconds=500)
+    cap: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many runs of one key are executed at once."""
+
+    key: str
+    """May hold templates over ``params``."""
+    limit: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The nodes a container carries: a graph with ids of its own."""
+
+    nodes: tuple["Node", ...]
+    output: Any = None
+    """What one round puts out, with templates; None: the outputs of the nodes nothing else needs, by node id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +116,28 @@ class Node:
     kind: str
     config: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    """Nodes that have to be completed first."""
+    """Nodes that have to end first, by plain id."""
     retries: int = DEFAULT_RETRIES
-    """How often it is tried again after an error that may pass."""
-    timeout: timedelta = timedelta(seconds=DEFAULT_TIMEOUT_S)
-    """The longest one attempt may take."""
+    """How often it is tried again after an error that may pass; nodes that the engine steers: 0."""
+    timeout: timedelta = DEFAULT_TIMEOUT
+    """The longest one attempt may take; of a container, all of it."""
     priority: int = 0
     """Among nodes that are ready, higher first."""
     estimated_duration_s: float | None = None
     name: str | None = None
     """What a page calls it; None: its id."""
+    run_if: RunIf = RunIf.ALL
+    on_error: OnError = OnError.FAIL
+    cache_ttl: timedelta | None = None
+    """How long its result may be used again; None: it is not kept."""
+    backoff: BackoffRule | None = None
+    """None: as the worker does it."""
+    group: str | None = None
+    """Nodes of one group are drawn as one when a graph is large."""
+    body: Body | None = None
+    """What a container carries."""
+    branches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of a needed ``branch`` node: it counts as completed only if one of these branches was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +151,11 @@ class Definition:
     tags: tuple[str, ...] = ()
     output: Any = None
     """The run's output with templates; None: the outputs of the nodes nothing else needs, by node id."""
+    max_parallel: int = DEFAULT_MAX_PARALLEL
+    """How many nodes of one run may be under way at once."""
+    timeout: timedelta | None = None
+    """The longest a run may take from its start; None: no limit."""
+    concurrency: Concurrency | None = None
 
     def to_spec(self) -> dict[str, Any]:
         """Return it as JSON; :func:`parse_definition` reads it back to an equal definition."""
@@ -115,6 +164,12 @@ class Definition:
             spec["tags"] = list(self.tags)
         if self.params_schema:
             spec["params"] = dict(self.params_schema)
+        if self.max_parallel != DEFAULT_MAX_PARALLEL:
+            spec["max_parallel"] = self.max_parallel
+        if self.timeout is not None:
+            spec["timeout"] = self.timeout.total_seconds()
+        if self.concurrency is not None:
+            spec["concurrency"] = {"key": self.concurrency.key, "limit": self.concurrency.limit}
         spec["nodes"] = [_node_spec(node) for node in self.nodes]
         if self.output is not None:
             spec["output"] = self.output
@@ -123,6 +178,7 @@ class Definition:
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "Definition":
         """Build it from a *spec* that was checked before."""
+        timeout, concurrency = spec.get("timeout"), spec.get("concurrency")
         return cls(
             name=spec["name"],
             nodes=tuple(_node(item) for item in spec["nodes"]),
@@ -130,6 +186,9 @@ class Definition:
             params_schema=spec.get("params", {}),
             tags=tuple(spec.get("tags", ())),
             output=spec.get("output"),
+            max_parallel=spec.get("max_parallel", DEFAULT_MAX_PARALLEL),
+            timeout=None if timeout is None else parse_duration(timeout),
+            concurrency=None if concurrency is None else Concurrency(concurrency["key"], concurrency.get("limit", 1)),
         )
 
 
@@ -143,38 +202,35 @@ def parse_definition(source: str | Mapping[str, Any]) -> Definition:
     read = read_source(source) if isinstance(source, str) else Source(value=source)
     problems = list(read.problems)
     if not problems or read.value is not None:
-        problems += _structure_problems(read.value)
-    if isinstance(read.value, Mapping):
-        problems += _meaning_problems(read.value)
+        problems += definition_problems(read.value)
     if problems:
         raise _refusal(read, problems)
     return Definition.from_spec(read.value)
 
 
-def levels(definition: Definition) -> list[list[str]]:
+def levels(definition: Definition | Sequence[Node]) -> list[list[str]]:
     """Return node ids by level: a node is one level after the last of those it needs."""
-    depth: dict[str, int] = {}
-    for node in _in_order(definition.nodes):
-        depth[node.id] = 1 + max((depth[need] for need in node.needs), default=-1)
-    found: list[list[str]] = [[] for _ in range(1 + max(depth.values(), default=-1))]
-    for node in definition.nodes:
-        found[depth[node.id]].append(node.id)
-    return found
+    return level_lists(_nodes_of(definition))
 
 
-def path_weights(definition: Definition) -> dict[str, float]:
+def path_weights(
+    definition: Definition | Sequence[Node], durations: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Return for each node the seconds of the longest path that begins with it: the critical path's priority.
 
-    A node without an estimate counts as one second.
+    Args:
+        definition: Or the nodes of a body.
+        durations: Measured seconds by node id. Without them a node's estimate counts, without an estimate the
+            longest path through its body once, and for a plain node one second.
     """
-    after: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for node in reversed(_in_order(definition.nodes)):
-        own = 1.0 if node.estimated_duration_s is None else node.estimated_duration_s
-        weights[node.id] = own + after.get(node.id, 0.0)
-        for need in node.needs:
-            after[need] = max(after.get(need, 0.0), weights[node.id])
-    return weights
+    nodes = _nodes_of(definition)
+    return weights(nodes, _durations(nodes, durations))
+
+
+def critical_path(definition: Definition | Sequence[Node], durations: Mapping[str, float] | None = None) -> list[str]:
+    """Return the node ids along the path that takes longest, first to last; *durations* as in :func:`path_weights`."""
+    nodes = _nodes_of(definition)
+    return longest_path(nodes, _durations(nodes, durations))
 
 
 def estimated_duration_s(definition: Definition) -> float | None:
@@ -182,6 +238,36 @@ def estimated_duration_s(definition: Definition) -> float | None:
     if any(node.estimated_duration_s is None for node in definition.nodes):
         return None
     return max(path_weights(definition).values())
+
+
+def definition_id(node_id: str) -> str:
+    """Return the address of a node in its definition: ``each[3]/inner/fetch`` becomes ``each/inner/fetch``."""
+    return _PLACE.sub("", node_id) if "[" in node_id else node_id
+
+
+def walk(definition: Definition | Sequence[Node], prefix: str = "") -> Iterator[tuple[str, Node]]:
+    """Yield every node with its address, a container before what it carries."""
+    for node in _nodes_of(definition):
+        yield prefix + node.id, node
+        if node.body is not None:
+            yield from walk(node.body.nodes, f"{prefix}{node.id}/")
+
+
+def find_node(definition: Definition | Sequence[Node], node_id: str) -> Node | None:
+    """Return the node at the address *node_id*, which may tell items apart, or None."""
+    nodes: Sequence[Node] = _nodes_of(definition)
+    found: Node | None = None
+    for part in definition_id(node_id).split("/"):
+        found = next((node for node in nodes if node.id == part), None)
+        if found is None:
+            return None
+        nodes = found.body.nodes if found.body is not None else ()
+    return found
+
+
+def spec_hash(definition: Definition) -> str:
+    """Return the hexadecimal SHA-256 by which equal definitions are known; the order of keys does not matter."""
+    return hashlib.sha256(orjson.dumps(definition.to_spec(), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def register_workflow(
@@ -192,7 +278,7 @@ def register_workflow(
     A definition equal to the current version makes no new one.
     """
     spec = definition.to_spec()
-    digest = hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    digest = spec_hash(definition)
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtext('helmsight.workflow.' || :name))"), {"name": definition.name}
     )
@@ -249,235 +335,106 @@ def _current_hash(session: Session, workflow: Workflow) -> str | None:
     )
 
 
+def _nodes_of(definition: Definition | Sequence[Node]) -> Sequence[Node]:
+    return definition.nodes if isinstance(definition, Definition) else definition
+
+
+def _durations(nodes: Sequence[Node], measured: Mapping[str, float] | None) -> dict[str, float]:
+    measured = measured or {}
+    return {node.id: measured[node.id] if node.id in measured else _estimate_s(node) for node in nodes}
+
+
+def _estimate_s(node: Node) -> float:
+    if node.estimated_duration_s is not None:
+        return node.estimated_duration_s
+    if node.body is None:
+        return UNKNOWN_DURATION_S
+    return max(path_weights(node.body.nodes).values(), default=UNKNOWN_DURATION_S)
+
+
 def _node(item: Mapping[str, Any]) -> Node:
+    steered = item["kind"] in CONTROL_KINDS
+    given, cache, backoff, body = item.get("timeout"), item.get("cache"), item.get("backoff"), item.get("body")
+    needs, branches = _needs(item.get("needs", ()))
     return Node(
         id=item["id"],
         kind=item["kind"],
         config=item.get("config", {}),
-        needs=tuple(item.get("needs", ())),
-        retries=item.get("retries", DEFAULT_RETRIES),
-        timeout=_seconds(item.get("timeout", DEFAULT_TIMEOUT_S)),
+        needs=needs,
+        retries=item.get("retries", 0 if steered else DEFAULT_RETRIES),
+        timeout=parse_duration(given) if given is not None else NO_TIMEOUT if steered else DEFAULT_TIMEOUT,
         priority=item.get("priority", 0),
         estimated_duration_s=item.get("estimated_duration_s"),
-        name=item.get("name"),
+        name=item.get("name") or None,
+        run_if=RunIf(item.get("run_if", "all")),
+        on_error=OnError(item.get("on_error", "fail")),
+        cache_ttl=None if cache is None else parse_duration(cache),
+        backoff=None if backoff is None else _backoff(backoff),
+        group=item.get("group"),
+        body=None if body is None else Body(tuple(_node(inner) for inner in body["nodes"]), body.get("output")),
+        branches=branches,
     )
 
 
+def _needs(written: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Return plain ids in their order, and the branches named of each."""
+    if not any("." in need for need in written):
+        return tuple(written), {}
+    branches: dict[str, tuple[str, ...]] = {}
+    ids: dict[str, None] = {}
+    for need in written:
+        node_id, branch = split_need(need)
+        ids[node_id] = None
+        if branch is not None:
+            branches[node_id] = (*branches.get(node_id, ()), branch)
+    return tuple(ids), branches
+
+
+def _backoff(rule: Mapping[str, Any]) -> BackoffRule:
+    return BackoffRule(**{name: parse_duration(value) for name, value in rule.items()})
+
+
 def _node_spec(node: Node) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        "id": node.id,
-        "kind": node.kind,
-        "config": dict(node.config),
-        "needs": list(node.needs),
-        "retries": node.retries,
-        "timeout": node.timeout.total_seconds(),
-    }
-    if node.priority:
-        spec["priority"] = node.priority
+    steered = node.kind in CONTROL_KINDS
+    needs = [
+        written
+        for need in node.needs
+        for written in ([f"{need}.{branch}" for branch in node.branches[need]] if need in node.branches else [need])
+    ]
+    spec: dict[str, Any] = {"id": node.id, "kind": node.kind, "config": dict(node.config), "needs": needs}
+    if not steered:
+        spec["retries"] = node.retries
+    if node.timeout != NO_TIMEOUT:
+        spec["timeout"] = node.timeout.total_seconds()
+    spec |= {name: value for name, value in _optional_fields(node) if value}
     if node.estimated_duration_s is not None:
         spec["estimated_duration_s"] = node.estimated_duration_s
-    if node.name is not None:
-        spec["name"] = node.name
+    if node.body is not None:
+        spec["body"] = {"nodes": [_node_spec(inner) for inner in node.body.nodes]}
+        if node.body.output is not None:
+            spec["body"]["output"] = node.body.output
     return spec
 
 
-def _seconds(value: float | str) -> timedelta:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if match is None:
-            raise InputError(f"{value!r} is not a duration such as 30s, 5m or 250ms.")
-        return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
-    return timedelta(seconds=value)
+def _optional_fields(node: Node) -> Iterator[tuple[str, Any]]:
+    yield "priority", node.priority
+    yield "name", node.name
+    yield "group", node.group
+    yield "run_if", None if node.run_if is RunIf.ALL else node.run_if.value
+    yield "on_error", None if node.on_error is OnError.FAIL else node.on_error.value
+    yield "cache", None if node.cache_ttl is None else node.cache_ttl.total_seconds()
+    if node.backoff is not None:
+        yield "backoff", {"base": node.backoff.base.total_seconds(), "cap": node.backoff.cap.total_seconds()}
 
 
 def _refusal(read: Source, problems: list[Problem]) -> InputError:
-    located = [
-        {**problem.as_dict(), "line": problem.line or read.line_of(problem.path)} for problem in problems[:MAX_PROBLEMS]
-    ]
+    located = [{**problem.as_dict(), "line": problem.line or read.line_of(problem.path)} for problem in problems]
     located.sort(key=lambda item: item["line"] or 0)
     first = located[0]
     place = f"line {first['line']}: " if first["line"] else ""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     named = f"{first['path']}: " if first["path"] else ""
     return InputError(
-        f"The definition cannot be used: {place}{named}{first['reason']}{more}. Nothing was stored.", problems=located
+        f"The definition cannot be used: {place}{named}{first['reason']}{more}. Nothing was stored.",
+        problems=located[:MAX_PROBLEMS],
     )
-
-
-def _structure_problems(value: Any) -> list[Problem]:
-    if not isinstance(value, Mapping):
-        return [Problem((), "a definition is a mapping with `name` and `nodes`")]
-    return [Problem(path, reason) for path, reason in violations(validator(DEFINITION_SCHEMA), value)]
-
-
-def _meaning_problems(value: Mapping[str, Any]) -> list[Problem]:
-    problems: list[Problem] = []
-    params = value.get("params", {})
-    if isinstance(params, Mapping):
-        problems += _params_problems(params)
-    items = [
-        (place, item)
-        for place, item in enumerate(value["nodes"] if isinstance(value.get("nodes"), list) else ())
-        if isinstance(item, Mapping) and isinstance(item.get("id"), str)
-    ]
-    problems += _id_problems(items)
-    graph: dict[str, list[str]] = {}
-    for _, item in items:
-        graph.setdefault(item["id"], _needs(item))
-    cycle = find_cycle(graph)
-    if cycle:
-        place = next(place for place, item in items if item["id"] == cycle[0])
-        problems.append(Problem(("nodes", place, "needs"), f"a cycle: {' → '.join(cycle)}"))
-    known = params.get("properties") if isinstance(params, Mapping) else None
-    names = set(known) if isinstance(known, Mapping) and params.get("additionalProperties") is False else None
-    for place, item in items:
-        problems += _config_problems(place, item)
-        where = ("nodes", place, "config")
-        problems += _template_problems(item.get("config", {}), where, graph, item["id"], names)
-    problems += _template_problems(value.get("output"), ("output",), graph, None, names)
-    return problems
-
-
-def _params_problems(params: Mapping[str, Any]) -> list[Problem]:
-    found = schema_problem(dict(params))
-    if found is not None:
-        return [Problem(("params", *found[0]), found[1])]
-    if params and params.get("type") != "object":
-        return [Problem(("params", "type"), "the parameters' schema has to say `type: object`")]
-    return []
-
-
-def _id_problems(items: Sequence[tuple[int, Mapping[str, Any]]]) -> list[Problem]:
-    problems = []
-    seen: dict[str, int] = {}
-    for place, item in items:
-        if item["id"] in seen:
-            problems.append(
-                Problem(("nodes", place, "id"), f"the id {item['id']!r} is taken by nodes.{seen[item['id']]}")
-            )
-        seen.setdefault(item["id"], place)
-    for place, item in items:
-        for number, need in enumerate(_needs(item)):
-            if need not in seen:
-                close = difflib.get_close_matches(need, seen, n=1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
-                problems.append(Problem(("nodes", place, "needs", number), f"there is no node {need!r}{hint}"))
-    return problems
-
-
-def _config_problems(place: int, item: Mapping[str, Any]) -> list[Problem]:
-    name = item.get("kind")
-    if not isinstance(name, str):
-        return []
-    kind = registry().get(name)
-    if kind is None:
-        return [Problem(("nodes", place, "kind"), f"there is no node kind {name!r}{nearest_kind(name)}")]
-    config = item.get("config", {})
-    where = ("nodes", place, "config")
-    problems = [
-        Problem((*where, *path), reason) for path, reason in violations(config_validator(name), config, templated=True)
-    ]
-    if isinstance(config, Mapping):
-        problems += [
-            Problem((*where, key), "templates are not read here; bind a parameter instead")
-            for key in kind.literals
-            if has_template(config.get(key))
-        ]
-    return problems
-
-
-@functools.cache
-def config_validator(kind: str) -> jsonschema_rs.Validator:
-    """Return the validator of a node's ``config`` for the kind called *kind*, which has to exist."""
-    return validator(dict(registry()[kind].config_schema))
-
-
-def _template_problems(
-    value: Any, where: Path, graph: Mapping[str, Sequence[str]], node_id: str | None, params: set[str] | None
-) -> list[Problem]:
-    problems = []
-    try:
-        found = list(references(value))
-    except InputError as error:
-        return [Problem((*where, *error.context["where"]), error.message)]
-    if not found:
-        return []
-    upstream = set(graph) if node_id is None else _upstream(node_id, graph)
-    for reference in found:
-        reason = _reference_problem(reference, graph, upstream, params)
-        if reason is not None:
-            problems.append(Problem((*where, *reference.where), reason))
-    return problems
-
-
-def _reference_problem(
-    reference: Reference, graph: Mapping[str, Sequence[str]], upstream: set[str], params: set[str] | None
-) -> str | None:
-    root, *rest = reference.parts
-    if root not in ROOTS:
-        return f"the template {reference.path!r} has to begin with {', '.join(ROOTS[:-1])} or {ROOTS[-1]}"
-    if root == "params" and rest and params is not None and rest[0] not in params:
-        return f"there is no parameter {rest[0]!r}"
-    if root == "nodes" and rest:
-        if rest[0] not in graph:
-            return f"there is no node {rest[0]!r}"
-        if rest[0] not in upstream:
-            return f"it reads the node {rest[0]!r} without needing it; add it to `needs`"
-    return None
-
-
-def find_cycle(graph: Mapping[str, Sequence[str]]) -> list[str] | None:
-    """Return the ids of a cycle, the first repeated at the end, or None; *graph* maps a node to what it needs."""
-    state: dict[str, int] = {}
-    for start in graph:
-        trail: list[str] = []
-        stack: list[tuple[str, Iterable[str]]] = [(start, iter(graph[start]))]
-        if state.get(start):
-            continue
-        state[start] = 1
-        trail.append(start)
-        while stack:
-            _, rest = stack[-1]
-            step = next((need for need in rest if need in graph and state.get(need) != 2), None)  # noqa: PLR2004
-            if step is None:
-                state[trail.pop()] = 2
-                stack.pop()
-            elif state.get(step) == 1:
-                return [*reversed(trail[trail.index(step) :]), trail[-1]]
-            else:
-                state[step] = 1
-                trail.append(step)
-                stack.append((step, iter(graph[step])))
-    return None
-
-
-def _upstream(node_id: str, graph: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    open_ids = list(graph[node_id])
-    while open_ids:
-        current = open_ids.pop()
-        if current not in found and current in graph:
-            found.add(current)
-            open_ids.extend(graph[current])
-    return found
-
-
-def _needs(item: Mapping[str, Any]) -> list[str]:
-    needs = item.get("needs", ())
-    return [need for need in needs if isinstance(need, str)] if isinstance(needs, list) else []
-
-
-def _in_order(nodes: Sequence[Node]) -> list[Node]:
-    by_id = {node.id: node for node in nodes}
-    waiting = {node.id: len(node.needs) for node in nodes}
-    after: dict[str, list[str]] = {}
-    for node in nodes:
-        for need in node.needs:
-            after.setdefault(need, []).append(node.id)
-    ready = [node.id for node in nodes if not node.needs]
-    for current in ready:
-        for follower in after.get(current, ()):
-            waiting[follower] -= 1
-            if waiting[follower] == 0:
-                ready.append(follower)
-    return [by_id[node_id] for node_id in ready]

@@ -27,7 +27,7 @@ def resolved_config(kind: NodeKind, node: Node, scope: Mapping[str, Any]) -> dic
     Raises:
         InputError: If a template names what is not there, or the result does not fit the schema.
     """
-    literal = {key: value for key, value in node.config.items() if key in kind.literals}
+    literal = {key: value for key, value in node.config.items() if key in kind.literals or key in kind.lazy}
     config = {**resolve({key: value for key, value in node.config.items() if key not in literal}, scope), **literal}
     problems = violations(config_validator(kind.name), config)
     if problems:

@@ -228,4 +228,5 @@ KIND = NodeKind(
     transport=Transport.INLINE,
     idempotence=Idempotence.RETRY_SAFE,
     run=_run,
+    cacheable=True,
 )

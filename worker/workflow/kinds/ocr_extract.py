@@ -156,6 +156,7 @@ KIND = NodeKind(
     transport=Transport.PROCESS,
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
+    cacheable=True,
     warm=_warm,
     observe=_observe,
 )

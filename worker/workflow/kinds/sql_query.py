@@ -174,5 +174,6 @@ KIND = NodeKind(
     transport=Transport.INLINE,
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
+    cacheable=True,
     literals=("sql",),
 )

@@ -309,4 +309,5 @@ KIND = NodeKind(
     transport=Transport.THREAD,
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
+    cacheable=True,
 )

@@ -1,0 +1,395 @@
+"""What can be wrong with a definition: every problem at once, each with its path and a reason.
+
+First the shape, by JSON Schema; then the meaning: parameters, ids, needs and branches, cycles, each node's
+configuration, and whether each template names something that will be there. A body is checked as a graph of its own.
+"""
+
+import difflib
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jsonschema_rs
+
+from analytics.core.errors import InputError
+from worker.workflow.durations import DAY_S, DURATION_SCHEMA, duration_problems
+from worker.workflow.graphs import Ancestors, find_cycle
+from worker.workflow.kinds import nearest_kind, registry
+from worker.workflow.kinds.branch import branch_names
+from worker.workflow.node_kind import NodeKind, Transport
+from worker.workflow.schemas import Path, schema_problem, validator, violations
+from worker.workflow.source import Problem
+from worker.workflow.templates import Reference, has_template, references
+
+MAX_NODES = 10_000
+MAX_BODY_DEPTH = 5
+"""Containers inside containers."""
+MAX_NODE_TIMEOUT_S = DAY_S
+MAX_RUN_TIMEOUT_S = 400 * DAY_S
+MAX_CACHE_S = 400 * DAY_S
+MAX_BACKOFF_S = 3600.0
+MAX_RETRIES = 20
+
+CONTROL_KINDS = frozenset({"approval", "branch", "foreach", "subworkflow", "wait", "while"})
+"""The kinds that the engine itself steers."""
+TIMED_KINDS = frozenset({"foreach", "subworkflow", "while"})
+"""Those of them that may have a timeout."""
+
+_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+
+_NODES: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": MAX_NODES, "items": {"$ref": "#/$defs/node"}}
+_NODE: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "kind"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "string", "pattern": _NAME},
+        "kind": {"type": "string"},
+        "name": {"type": "string", "maxLength": 200},
+        "group": {"type": "string", "minLength": 1, "maxLength": 100},
+        "config": {"type": "object"},
+        "needs": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "run_if": {"enum": ["all", "any", "always"]},
+        "on_error": {"enum": ["fail", "continue"]},
+        "retries": {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES},
+        "backoff": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"base": DURATION_SCHEMA, "cap": DURATION_SCHEMA},
+        },
+        "timeout": DURATION_SCHEMA,
+        "cache": DURATION_SCHEMA,
+        "priority": {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000},
+        "estimated_duration_s": {"type": "number", "minimum": 0},
+        "body": {
+            "type": "object",
+            "required": ["nodes"],
+            "additionalProperties": False,
+            "properties": {"nodes": _NODES, "output": {}},
+        },
+    },
+}
+DEFINITION_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "nodes"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": _NAME},
+        "description": {"type": "string", "maxLength": 2000},
+        "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 40}, "maxItems": 20},
+        "params": {"type": "object"},
+        "max_parallel": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "timeout": DURATION_SCHEMA,
+        "concurrency": {
+            "type": "object",
+            "required": ["key"],
+            "additionalProperties": False,
+            "properties": {
+                "key": {"type": "string", "minLength": 1, "maxLength": 200},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
+            },
+        },
+        "nodes": _NODES,
+        "output": {},
+    },
+    "$defs": {"node": _NODE},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What a template may name at one place."""
+
+    roots: tuple[str, ...]
+    params: frozenset[str] | None
+    """Names of parameters; None: any."""
+    outside: frozenset[str] = frozenset()
+    """Nodes around the body that the place stands in, which have ended before it begins."""
+
+
+def definition_problems(value: Any) -> list[Problem]:
+    """Return everything that keeps *value*, a JSON value, from being a definition."""
+    if not isinstance(value, Mapping):
+        return [Problem((), "a definition is a mapping with `name` and `nodes`")]
+    problems = [Problem(path, reason) for path, reason in violations(_shape(), value)]
+    params = value.get("params", {})
+    sight = _Sight(("params", "nodes", "run"), _param_names(params))
+    if isinstance(params, Mapping):
+        problems += _params_problems(params)
+    problems += [Problem(path, reason) for path, reason in _limit_problems(value)]
+    problems += _key_problems(value, sight)
+    if _count(value.get("nodes")) > MAX_NODES:
+        problems.append(Problem(("nodes",), f"more than {MAX_NODES} nodes, those in bodies included"))
+        return problems
+    problems += _Scope(value, (), sight).problems()
+    return problems
+
+
+@functools.cache
+def config_validator(kind: str) -> jsonschema_rs.Validator:
+    """Return the validator of a node's ``config`` for the kind called *kind*, which has to exist."""
+    return validator(dict(registry()[kind].config_schema))
+
+
+def split_need(need: str) -> tuple[str, str | None]:
+    """Return the id and the branch that *need*, an item of ``needs``, names; None: no branch."""
+    node_id, dot, branch = need.partition(".")
+    return node_id, branch if dot else None
+
+
+@functools.cache
+def _shape() -> jsonschema_rs.Validator:
+    return validator(DEFINITION_SCHEMA)
+
+
+def _param_names(params: Any) -> frozenset[str] | None:
+    known = params.get("properties", {}) if isinstance(params, Mapping) else None
+    if not isinstance(known, Mapping):
+        return None
+    return frozenset(known) if params.get("additionalProperties") is False or not params else None
+
+
+def _params_problems(params: Mapping[str, Any]) -> list[Problem]:
+    found = schema_problem(dict(params))
+    if found is not None:
+        return [Problem(("params", *found[0]), found[1])]
+    if params and params.get("type") != "object":
+        return [Problem(("params", "type"), "the parameters' schema has to say `type: object`")]
+    return []
+
+
+def _limit_problems(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    yield from duration_problems(value, "timeout", least_s=1.0, most_s=MAX_RUN_TIMEOUT_S)
+
+
+def _key_problems(value: Mapping[str, Any], sight: _Sight) -> Iterator[Problem]:
+    concurrency = value.get("concurrency")
+    if isinstance(concurrency, Mapping):
+        only_params = replace(sight, roots=("params",))
+        yield from _reference_problems(concurrency.get("key"), ("concurrency", "key"), only_params, None, None)
+
+
+def _count(nodes: Any) -> int:
+    """Return how many nodes there are, those in bodies included."""
+    found, open_lists = 0, [nodes]
+    while open_lists:
+        items = open_lists.pop()
+        if isinstance(items, list):
+            found += len(items)
+            bodies = (item["body"] for item in items if isinstance(item, Mapping) and "body" in item)
+            open_lists += [body.get("nodes") for body in bodies if isinstance(body, Mapping)]
+    return found
+
+
+class _Scope:
+    """The definition, or a body: one graph of nodes and its output."""
+
+    def __init__(self, value: Mapping[str, Any], where: Path, sight: _Sight, depth: int = 0) -> None:
+        listed = value.get("nodes")
+        self._value = value
+        self._where = where
+        self._sight = sight
+        self._depth = depth
+        self._items = [
+            (place, item)
+            for place, item in enumerate(listed if isinstance(listed, list) else ())
+            if isinstance(item, Mapping) and isinstance(item.get("id"), str)
+        ]
+        self._by_id: dict[str, tuple[int, Mapping[str, Any]]] = {}
+        for place, item in self._items:
+            self._by_id.setdefault(item["id"], (place, item))
+        self._graph = {node_id: _plain_needs(item) for node_id, (_, item) in self._by_id.items()}
+        self._before = Ancestors(self._graph)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._id_problems()
+        yield from self._cycle_problems()
+        for place, item in self._items:
+            at = (*self._where, "nodes", place)
+            yield from self._node_problems(at, item)
+            yield from self._body_problems(at, item)
+        yield from _reference_problems(
+            self._value.get("output"), (*self._where, "output"), self._sight, self._graph, None
+        )
+
+    def _id_problems(self) -> Iterator[Problem]:
+        for place, item in self._items:
+            first = self._by_id[item["id"]][0]
+            if first != place:
+                at = (*self._where, "nodes", place, "id")
+                yield Problem(at, f"the id {item['id']!r} is taken by nodes.{first}")
+            for number, need in enumerate(_needs(item)):
+                reason = self._need_problem(need)
+                if reason is not None:
+                    yield Problem((*self._where, "nodes", place, "needs", number), reason)
+
+    def _need_problem(self, need: str) -> str | None:
+        node_id, branch = split_need(need)
+        if node_id not in self._by_id:
+            return f"there is no node {node_id!r}{_close(node_id, self._by_id)}"
+        if branch is None:
+            return None
+        needed = self._by_id[node_id][1]
+        if needed.get("kind") != "branch":
+            return f"{node_id!r} is no `branch`, so there is no branch {branch!r} of it"
+        config = needed.get("config")
+        names = branch_names(config) if isinstance(config, Mapping) else ()
+        if branch not in names:
+            return f"{node_id!r} has no branch {branch!r}{_close(branch, names)}"
+        return None
+
+    def _cycle_problems(self) -> Iterator[Problem]:
+        cycle = find_cycle(self._graph)
+        if cycle:
+            place = self._by_id[cycle[0]][0]
+            yield Problem((*self._where, "nodes", place, "needs"), f"a cycle: {' → '.join(cycle)}")
+
+    def _node_problems(self, at: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
+        name = item.get("kind")
+        kind = registry().get(name) if isinstance(name, str) else None
+        if kind is None:
+            if isinstance(name, str):
+                yield Problem((*at, "kind"), f"there is no node kind {name!r}{nearest_kind(name)}")
+        else:
+            yield from _config_problems(kind, at, item)
+            for path, reason in _field_problems(kind, item):
+                yield Problem((*at, *path), reason)
+        sight = replace(self._sight, roots=(*self._sight.roots, "loop")) if name == "while" else self._sight
+        config = item.get("config", {})
+        yield from _reference_problems(config, (*at, "config"), sight, self._graph, (item["id"], self._before))
+
+    def _body_problems(self, at: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
+        body = item.get("body")
+        if not isinstance(body, Mapping):
+            return
+        if self._depth == MAX_BODY_DEPTH:
+            yield Problem((*at, "body"), f"bodies are nested deeper than {MAX_BODY_DEPTH}")
+            return
+        before = frozenset(name for name in self._graph if self._before.is_before(item["id"], name))
+        added = {"foreach": ("item", "index"), "while": ("loop",)}.get(str(item.get("kind")), ())
+        sight = _Sight(
+            tuple(dict.fromkeys((*self._sight.roots, *added))), self._sight.params, self._sight.outside | before
+        )
+        yield from _Scope(body, (*at, "body"), sight, self._depth + 1).problems()
+
+
+def _config_problems(kind: NodeKind, at: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
+    config = item.get("config", {})
+    if not isinstance(config, Mapping):
+        return
+    found = violations(config_validator(kind.name), config, templated=True)
+    yield from (Problem((*at, "config", *path), reason) for path, reason in found)
+    for key in kind.literals:
+        if any(True for _ in _templates_in(config.get(key))):
+            yield Problem((*at, "config", key), f"templates are not filled into {key!r}; bind a parameter instead")
+    if not found:
+        yield from (Problem((*at, "config", *path), reason) for path, reason in kind.check(config))
+
+
+def _templates_in(value: Any) -> Iterator[str]:
+    open_values = [value]
+    while open_values:
+        current = open_values.pop()
+        if has_template(current):
+            yield current
+        elif isinstance(current, Mapping):
+            open_values += current.values()
+        elif isinstance(current, list):
+            open_values += current
+
+
+def _field_problems(kind: NodeKind, item: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield what does not go together: fields of the node and its kind, and durations out of range."""
+    steered = kind.transport is Transport.CONTROL
+    if kind.has_body and "body" not in item:
+        yield ("body",), f"a {kind.name!r} needs a `body` with `nodes`"
+    if not kind.has_body and "body" in item:
+        yield ("body",), f"a {kind.name!r} carries no body"
+    if "cache" in item and not kind.cacheable:
+        yield ("cache",), f"the result of a {kind.name!r} is not kept, because it may be another one each time"
+    if steered:
+        yield from _steered_field_problems(kind.name, item)
+    yield from duration_problems(item, "timeout", most_s=MAX_RUN_TIMEOUT_S if steered else MAX_NODE_TIMEOUT_S)
+    yield from duration_problems(item, "cache", most_s=MAX_CACHE_S)
+    backoff = item.get("backoff")
+    if isinstance(backoff, Mapping):
+        for name in ("base", "cap"):
+            found = duration_problems(backoff, name, most_s=MAX_BACKOFF_S)
+            yield from ((("backoff", *path), reason) for path, reason in found)
+
+
+def _steered_field_problems(kind: str, item: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    for name in ("retries", "backoff"):
+        if item.get(name):
+            yield (name,), f"a {kind!r} is not tried again; set `{name}` on the nodes that do the work"
+    if "timeout" in item and kind not in TIMED_KINDS:
+        yield ("timeout",), f"a {kind!r} has no timeout"
+
+
+def _reference_problems(
+    value: Any,
+    where: Path,
+    sight: _Sight,
+    graph: Mapping[str, Sequence[str]] | None,
+    reader: tuple[str, Ancestors] | None,
+) -> Iterator[Problem]:
+    """Yield the templates in *value* that name what will not be there.
+
+    Args:
+        value: A JSON value.
+        where: Its place.
+        sight: What it may name.
+        graph: The nodes beside it; None: nodes are not named here.
+        reader: The node it belongs to; None: every node has ended when it is read.
+    """
+    try:
+        found = list(references(value))
+    except InputError as error:
+        yield Problem((*where, *error.context["where"]), error.message)
+        return
+    for reference in found:
+        reason = _root_problem(reference, sight)
+        if reason is None and reference.parts[0] == "nodes" and graph is not None:
+            reason = _node_reference_problem(reference, sight, graph, reader)
+        if reason is not None:
+            yield Problem((*where, *reference.where), reason)
+
+
+def _root_problem(reference: Reference, sight: _Sight) -> str | None:
+    root, *rest = reference.parts
+    if root not in sight.roots:
+        listed = ", ".join(sight.roots[:-1]) + f" or {sight.roots[-1]}" if sight.roots[1:] else sight.roots[0]
+        return f"the template {reference.path!r} has to begin with {listed}"
+    if root == "params" and rest and sight.params is not None and rest[0] not in sight.params:
+        return f"there is no parameter {rest[0]!r}{_close(rest[0], sight.params)}"
+    return None
+
+
+def _node_reference_problem(
+    reference: Reference, sight: _Sight, graph: Mapping[str, Sequence[str]], reader: tuple[str, Ancestors] | None
+) -> str | None:
+    if len(reference.parts) == 1:
+        return None
+    named = reference.parts[1]
+    if named in graph:
+        if reader is None or reader[1].is_before(reader[0], named):
+            return None
+        return f"it reads the node {named!r} without needing it; add it to `needs`"
+    if named in sight.outside:
+        return None
+    return f"there is no node {named!r}{_close(named, graph)}"
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _needs(item: Mapping[str, Any]) -> list[str]:
+    needs = item.get("needs", ())
+    return [need for need in needs if isinstance(need, str)] if isinstance(needs, list) else []
+
+
+def _plain_needs(item: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(split_need(need)[0] for need in _needs(item)))
