@@ -109,6 +109,16 @@ _RENEW: LiteralString = (
     "UPDATE node_cache SET held_until = now() + make_interval(secs => %(lease_s)s)"
     " WHERE key = ANY(%(keys)s::bytea[]) AND status = 'computing' AND holder = %(owner)s"
 )
+_FORGET = text(
+    "WITH gone AS (DELETE FROM node_cache WHERE status = 'ready' AND (CAST(:kind AS text) IS NULL OR kind = :kind)"
+    " AND (CAST(:before AS timestamptz) IS NULL OR created_at < :before) RETURNING 1)"
+    " SELECT count(*) FROM gone"
+)
+_FORGET_EXPIRED = text(
+    "WITH old AS (SELECT key FROM node_cache WHERE expires_at < now() AND (held_until IS NULL OR held_until < now())"
+    " ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED),"
+    " gone AS (DELETE FROM node_cache c USING old WHERE c.key = old.key RETURNING 1) SELECT count(*) FROM gone"
+)
 
 _log = get_logger(__name__)
 _hits = CACHE_LOOKUPS.labels("node", "hit")
@@ -414,6 +424,7 @@ class NodeCache:
             with contextlib.suppress(psycopg.Error):
                 async with await self._connect("helmsight-cache-listen") as connection:
                     await connection.execute(f"LISTEN {CACHE_CHANNEL}")
+                    self._look_again()  # Who was done before we listened did not tell us.
                     while self._has_theirs():
                         async for notice in connection.notifies(timeout=_LISTEN_S):
                             self._hear(notice.payload)
@@ -425,6 +436,11 @@ class NodeCache:
     def _has_theirs(self) -> bool:
         return any(flight.state == "theirs" for flight in self._flights.values())
 
+    def _look_again(self) -> None:
+        for flight in self._flights.values():
+            flight.due = 0.0
+        self._work.set()
+
     def _hear(self, payload: str) -> None:
         flight = self._flights.get(bytes.fromhex(payload))
         if flight is not None and flight.state == "theirs":
@@ -434,27 +450,12 @@ class NodeCache:
 
 def forget(session: Session, *, kind: str | None = None, before: datetime | None = None) -> int:
     """Drop results of *kind* (of all kinds: None), kept before the time *before* (all: None); return how many."""
-    done = session.execute(
-        text(
-            "WITH gone AS (DELETE FROM node_cache WHERE status = 'ready'"
-            " AND (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:before AS timestamptz) IS NULL OR created_at < :before) RETURNING 1) SELECT count(*) FROM gone"
-        ),
-        {"kind": kind, "before": before},
-    )
-    return int(done.scalar_one())
+    return int(session.execute(_FORGET, {"kind": kind, "before": before}).scalar_one())
 
 
 def forget_expired(session: Session, *, limit: int = 10_000) -> int:
     """Drop up to *limit* entries that nobody can use any more; return how many. Called by a tick."""
-    done = session.execute(
-        text(
-            "WITH old AS (SELECT key FROM node_cache WHERE expires_at < now()"
-            " AND (held_until IS NULL OR held_until < now()) ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED),"
-            " gone AS (DELETE FROM node_cache c USING old WHERE c.key = old.key RETURNING 1) SELECT count(*) FROM gone"
-        ),
-        {"limit": limit},
-    )
-    return int(done.scalar_one())
+    return int(session.execute(_FORGET_EXPIRED, {"limit": limit}).scalar_one())
 
 
 def cache_state(session: Session) -> CacheState:
