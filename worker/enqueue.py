@@ -7,25 +7,54 @@ stays queued and the reconciler sends a token later. Every call leaves an entry 
 import dataclasses
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import psycopg
 import redis
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from analytics.core.errors import DependencyError
+from analytics.core.errors import DependencyError, HelmsightError, InputError
 from analytics.core.ids import new_id
 from analytics.core.settings import Settings
 from analytics.store.engine import session_scope
 from analytics.store.queries import audit, documents
 from worker.catalog import REFRESH_MCP
-from worker.doors.control import CONTROL_CHANNEL, cancel
+from worker.doors import again, control
+from worker.doors.again import Version
+from worker.doors.control import CONTROL_CHANNEL, Attention, Decision
 from worker.doors.queueing import MAX_PARAMS_BYTES, NewRun, QueuedRun, find_target, queue_in
 from worker.doors.waking import Waker, enqueue, send_wake
 from worker.ocr.upload import check_upload
 from worker.workflow.definition import ensure_builtin_workflows
 
-__all__ = ["CONTROL_CHANNEL", "MAX_PARAMS_BYTES", "Door", "QueuedRun", "enqueue", "send_wake"]
+__all__ = [
+    "CONTROL_CHANNEL",
+    "MAX_BULK",
+    "MAX_PARAMS_BYTES",
+    "BulkReport",
+    "Door",
+    "QueuedRun",
+    "enqueue",
+    "send_wake",
+]
+
+T = TypeVar("T")
+
+MAX_BULK = 1000
+"""How many runs one bulk request may name."""
+_DEADLOCK_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BulkReport:
+    """What became of a request that names many runs."""
+
+    done: int
+    refused: Sequence[tuple[uuid.UUID, str]]
+    """Runs to which it did not happen, each with the reason."""
 
 
 class Door:
@@ -125,14 +154,165 @@ class Door:
         return self.queue_run(workflow="mcp-call", params=params, requested_by=requested_by, trigger=trigger)
 
     def cancel_run(self, run_id: uuid.UUID, *, requested_by: str | None) -> None:
-        """Cancel a run: at once when it is queued, within a second when a worker carries it.
+        """Cancel a run and its sub-workflows: at once when nobody carries them, else within a second.
 
         Raises:
             NotFoundError: If there is no such run.
             ConflictError: If it has ended; nothing was changed.
         """
-        with session_scope(self._engine) as session:
-            cancel(session, run_id, requested_by=requested_by)
+        self._steer(lambda session: control.cancel(session, run_id, requested_by=requested_by))
+
+    def pause_run(self, run_id: uuid.UUID, *, requested_by: str | None) -> str:
+        """Start nothing new in a run; return ``paused``, or ``pausing`` while nodes in flight go on to their end.
+
+        Raises:
+            NotFoundError: If there is no such run.
+            ConflictError: If it has ended, is being cancelled, or is paused already.
+        """
+        return self._steer(lambda session: control.pause(session, run_id, requested_by=requested_by))
+
+    def resume_run(self, run_id: uuid.UUID, *, requested_by: str | None) -> None:
+        """Let a paused run go on.
+
+        Raises:
+            NotFoundError: If there is no such run.
+            ConflictError: If it has ended, or is not paused.
+        """
+        self._move(run_id, lambda session: control.resume(session, run_id, requested_by=requested_by))
+
+    def signal_run(self, run_id: uuid.UUID, *, name: str, data: Any, requested_by: str | None) -> None:
+        """Give a run the signal *name*; one that no node waits for yet is kept for the first that will.
+
+        Raises:
+            NotFoundError: If there is no such run.
+            ConflictError: If it has ended, or too many signals lie ready.
+            InputError: If *data* is larger than 256 KiB.
+        """
+        self._move(
+            run_id, lambda session: control.signal(session, run_id, name=name, data=data, requested_by=requested_by)
+        )
+
+    def decide(
+        self,
+        run_id: uuid.UUID,
+        node_id: str,
+        map_index: int = -1,
+        *,
+        decision: Decision,
+        data: Any = None,
+        requested_by: str | None,
+        role: str = "operator",
+    ) -> None:
+        """Approve or reject what a node waits for, in the name of somebody with *role*.
+
+        Raises:
+            NotFoundError: If there is no such run, or the node waits for no approval.
+            ConflictError: If somebody decided before, the deadline has passed, or the run has ended.
+            PolicyError: If *role* is less than the approval asks for.
+            InputError: If *data* does not fit the approval's form; ``context["problems"]`` says where.
+        """
+        self._move(
+            run_id,
+            lambda session: control.decide(
+                session, run_id, node_id, map_index, decision=decision, data=data, requested_by=requested_by, role=role
+            ),
+        )
+
+    def resolve_attention(
+        self,
+        run_id: uuid.UUID,
+        node_id: str,
+        map_index: int = -1,
+        *,
+        action: Attention,
+        output: Any = None,
+        requested_by: str | None,
+    ) -> None:
+        """Say what became of a node that was under way when its worker died and is not safe to repeat.
+
+        Raises:
+            NotFoundError: If there is no such run, or the node needs no attention.
+            ConflictError: If somebody said so before, or the run has ended.
+        """
+        self._move(
+            run_id,
+            lambda session: control.resolve_attention(
+                session, run_id, node_id, map_index, action=action, output=output, requested_by=requested_by
+            ),
+        )
+
+    def retry_run(
+        self,
+        run_id: uuid.UUID,
+        *,
+        from_nodes: Sequence[str] = (),
+        version: Version = "same",
+        requested_by: str | None,
+        trigger: str = "page",
+    ) -> QueuedRun:
+        """Queue a run that keeps what *run_id* completed and does the rest, or begins again from *from_nodes*.
+
+        Raises:
+            NotFoundError: If there is no such run, or its workflow was archived.
+            ConflictError: If it has not ended, or a retry of it has not ended.
+            InputError: If a node is not known, or there is nothing to do again.
+        """
+        queued = self._steer(
+            lambda session: again.retry(
+                session,
+                run_id,
+                from_nodes=from_nodes,
+                version=version,
+                requested_by=requested_by,
+                trigger=trigger,
+                step=self._settings.worker.priority_step,
+            )
+        )
+        return self._woken(queued)
+
+    def rerun(
+        self,
+        run_id: uuid.UUID,
+        *,
+        params: Mapping[str, Any] | None = None,
+        version: Version = "same",
+        use_cache: bool | None = None,
+        requested_by: str | None,
+        trigger: str = "page",
+    ) -> QueuedRun:
+        """Queue a run that does all of *run_id* again, with *params* instead of its own if there are any.
+
+        Raises:
+            NotFoundError: If there is no such run, or its workflow was archived.
+            InputError: If *params* do not fit; ``context["problems"]`` says where.
+        """
+        queued = self._steer(
+            lambda session: again.rerun(
+                session,
+                run_id,
+                params=params,
+                version=version,
+                use_cache=use_cache,
+                requested_by=requested_by,
+                trigger=trigger,
+                step=self._settings.worker.priority_step,
+            )
+        )
+        return self._woken(queued)
+
+    def cancel_many(self, run_ids: Sequence[uuid.UUID], *, requested_by: str | None) -> BulkReport:
+        """Cancel each of *run_ids*, up to 1000; one that cannot be cancelled does not stop the others."""
+        return _each(run_ids, lambda run_id: self.cancel_run(run_id, requested_by=requested_by))
+
+    def retry_many(
+        self, run_ids: Sequence[uuid.UUID], *, requested_by: str | None, trigger: str = "page"
+    ) -> BulkReport:
+        """Retry each of *run_ids*, up to 1000; one that cannot be retried does not stop the others."""
+        return _each(run_ids, lambda run_id: self.retry_run(run_id, requested_by=requested_by, trigger=trigger))
+
+    def wake(self, run_ids: Sequence[uuid.UUID]) -> bool:
+        """Wake workers for runs that somebody else stored and committed; tell whether Redis took the tokens."""
+        return self._waker.wake(run_ids)
 
     def refresh_mcp(self, requested_by: str | None) -> bool:
         """Ask the scheduler to read the lists of tools again; tell whether the request was taken.
@@ -154,3 +334,41 @@ class Door:
 
     def _woken(self, queued: QueuedRun) -> QueuedRun:
         return dataclasses.replace(queued, woken=self._waker.wake([queued.run_id]))
+
+    def _move(self, run_id: uuid.UUID, work: Callable[[Session], bool]) -> None:
+        """Do *work* in a transaction; when it queued the run, wake a worker."""
+        if self._steer(work):
+            self._waker.wake([run_id], again=True)
+
+    def _steer(self, work: Callable[[Session], T]) -> T:
+        """Do *work* in a transaction; again when it and the engine waited for each other's rows."""
+        for tries_left in reversed(range(_DEADLOCK_TRIES)):
+            try:
+                with session_scope(self._engine) as session:
+                    return work(session)
+            except DependencyError as error:
+                original = getattr(error.__cause__, "orig", None)
+                if not tries_left or not isinstance(original, psycopg.errors.DeadlockDetected):
+                    raise
+        raise DependencyError("The run is too busy; nothing was changed. Try again shortly.", part="postgres")
+
+
+def _each(run_ids: Sequence[uuid.UUID], work: Callable[[uuid.UUID], object]) -> BulkReport:
+    wanted = list(dict.fromkeys(run_ids))
+    if len(wanted) > MAX_BULK:
+        raise InputError(f"One request names at most {MAX_BULK} runs, this one {len(wanted)}; nothing was done.")
+    done, refused, away = 0, [], None
+    for run_id in wanted:
+        if away is not None:
+            refused.append((run_id, away))
+            continue
+        try:
+            work(run_id)
+        except DependencyError as error:
+            away = error.message
+            refused.append((run_id, away))
+        except HelmsightError as error:
+            refused.append((run_id, error.message))
+        else:
+            done += 1
+    return BulkReport(done, refused)
