@@ -357,7 +357,9 @@ def _each(run_ids: Sequence[uuid.UUID], work: Callable[[uuid.UUID], object]) -> 
     wanted = list(dict.fromkeys(run_ids))
     if len(wanted) > MAX_BULK:
         raise InputError(f"One request names at most {MAX_BULK} runs, this one {len(wanted)}; nothing was done.")
-    done, refused, away = 0, [], None
+    done = 0
+    refused: list[tuple[uuid.UUID, str]] = []
+    away: str | None = None
     for run_id in wanted:
         if away is not None:
             refused.append((run_id, away))

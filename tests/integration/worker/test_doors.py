@@ -21,11 +21,6 @@ from worker.workflow.definition import parse_definition, register_workflow
 
 pytestmark = pytest.mark.integration
 
-STEPS = [
-    {"id": "a", "kind": "transform", "config": {"steps": []}},
-    {"id": "b", "kind": "transform", "config": {"steps": []}, "needs": ["a"]},
-]
-
 
 def transform(node_id: str, *needs: str) -> dict[str, Any]:
     return {"id": node_id, "kind": "transform", "needs": list(needs), "config": {"input": [], "steps": []}}
@@ -97,12 +92,8 @@ def waits(engine: Engine, run_id: uuid.UUID, kind: str, node_id: str = "a", **mo
     columns = {"kind": kind, "node_id": node_id, **more}
     names = ", ".join(columns)
     values = ", ".join(f"CAST(:{name} AS jsonb)" if name == "form" else f":{name}" for name in columns)
-    execute(
-        engine,
-        f"INSERT INTO node_wait (run_id, run_created_at, {names}) SELECT id, created_at, {values} FROM run WHERE id = :id",
-        id=run_id,
-        **columns,
-    )
+    insert = f"INSERT INTO node_wait (run_id, run_created_at, {names}) SELECT id, created_at, {values}"  # noqa: S608
+    execute(engine, f"{insert} FROM run WHERE id = :id", id=run_id, **columns)
 
 
 def both(first: Callable[[], Any], second: Callable[[], Any]) -> list[Any]:

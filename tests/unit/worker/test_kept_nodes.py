@@ -118,7 +118,7 @@ def test_a_loop_whose_input_may_change_begins_with_its_first_item():
 
 
 def test_a_node_in_a_loop_can_be_named_for_all_items():
-    done = {address: "completed" for address in BROKEN}
+    done = dict.fromkeys(BROKEN, "completed")
 
     assert set(kept_nodes(each(), done, from_nodes=["each/y"])) == {
         ("a", -1),
