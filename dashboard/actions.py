@@ -1,7 +1,7 @@
 """What people can do on pages: each checks the role, does one thing, and makes what it changed be read anew."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -19,7 +19,9 @@ from dashboard.auth.sessions import Viewer
 from dashboard.auth.viewer import current_viewer, require
 from dashboard.components import states
 from dashboard.context import get_context
-from worker.enqueue import QueuedRun
+from worker.doors.again import Version
+from worker.doors.control import Attention, Decision
+from worker.enqueue import BulkReport, QueuedRun
 from worker.workflow.definition import parse_definition, register_workflow
 
 T = TypeVar("T")
@@ -76,6 +78,90 @@ def cancel_run(run_id: uuid.UUID) -> None:
     viewer = _allowed(Role.OPERATOR, "cancel a run")
     get_context().door.cancel_run(run_id, requested_by=viewer.actor)
     _changed_runs()
+
+
+def pause_run(run_id: uuid.UUID) -> str:
+    """Let nothing new begin in a run; return ``paused``, or ``pausing`` while something is under way."""
+    viewer = _allowed(Role.OPERATOR, "pause a run")
+    became = get_context().door.pause_run(run_id, requested_by=viewer.actor)
+    _changed_runs()
+    return became
+
+
+def resume_run(run_id: uuid.UUID) -> None:
+    """Let a paused run go on."""
+    viewer = _allowed(Role.OPERATOR, "resume a run")
+    get_context().door.resume_run(run_id, requested_by=viewer.actor)
+    _changed_runs()
+
+
+def signal_run(run_id: uuid.UUID, *, name: str, data: Any) -> None:
+    """Give a run the signal *name*."""
+    viewer = _allowed(Role.OPERATOR, "signal a run")
+    get_context().door.signal_run(run_id, name=name, data=data, requested_by=viewer.actor)
+    _changed_runs()
+
+
+def decide(run_id: uuid.UUID, node_id: str, map_index: int, *, decision: Decision, data: Any) -> None:
+    """Approve or reject what a step waits for."""
+    viewer = _allowed(Role.OPERATOR, "decide on an approval")
+    get_context().door.decide(
+        run_id,
+        node_id,
+        map_index,
+        decision=decision,
+        data=data,
+        requested_by=viewer.actor,
+        role=viewer.role.label,
+    )
+    _changed_runs()
+
+
+def resolve_attention(run_id: uuid.UUID, node_id: str, map_index: int, *, action: Attention, output: Any) -> None:
+    """Say what became of a step whose worker died."""
+    viewer = _allowed(Role.OPERATOR, "say how a run goes on")
+    get_context().door.resolve_attention(
+        run_id, node_id, map_index, action=action, output=output, requested_by=viewer.actor
+    )
+    _changed_runs()
+
+
+def retry_run(run_id: uuid.UUID, *, from_nodes: Sequence[str] = (), version: Version = "same") -> QueuedRun:
+    """Queue a run that keeps what *run_id* completed and does the rest, or begins again from *from_nodes*."""
+    viewer = _allowed(Role.OPERATOR, "retry a run")
+    queued = get_context().door.retry_run(
+        run_id, from_nodes=from_nodes, version=version, requested_by=viewer.actor, trigger="page"
+    )
+    _changed_runs()
+    return queued
+
+
+def rerun(
+    run_id: uuid.UUID, *, params: Mapping[str, Any] | None = None, version: Version = "same", use_cache: bool = True
+) -> QueuedRun:
+    """Queue a run that does all of *run_id* again, with *params* instead of its own if there are any."""
+    viewer = _allowed(Role.OPERATOR, "run a workflow again")
+    queued = get_context().door.rerun(
+        run_id, params=params, version=version, use_cache=use_cache, requested_by=viewer.actor, trigger="page"
+    )
+    _changed_runs()
+    return queued
+
+
+def cancel_runs(run_ids: Sequence[uuid.UUID]) -> BulkReport:
+    """Cancel each of *run_ids*; one that cannot be cancelled does not stop the others."""
+    viewer = _allowed(Role.OPERATOR, "cancel runs")
+    report = get_context().door.cancel_many(run_ids, requested_by=viewer.actor)
+    _changed_runs()
+    return report
+
+
+def retry_runs(run_ids: Sequence[uuid.UUID]) -> BulkReport:
+    """Retry each of *run_ids*; one that cannot be retried does not stop the others."""
+    viewer = _allowed(Role.OPERATOR, "retry runs")
+    report = get_context().door.retry_many(run_ids, requested_by=viewer.actor, trigger="page")
+    _changed_runs()
+    return report
 
 
 def add_version(source: str) -> tuple[uuid.UUID, int]:
