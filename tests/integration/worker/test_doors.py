@@ -92,7 +92,7 @@ def waits(engine: Engine, run_id: uuid.UUID, kind: str, node_id: str = "a", **mo
     columns = {"kind": kind, "node_id": node_id, **more}
     names = ", ".join(columns)
     values = ", ".join(f"CAST(:{name} AS jsonb)" if name == "form" else f":{name}" for name in columns)
-    insert = f"INSERT INTO node_wait (run_id, run_created_at, {names}) SELECT id, created_at, {values}"  # noqa: S608
+    insert = f"INSERT INTO node_wait (run_id, run_created_at, {names}) SELECT id, created_at, {values}"
     execute(engine, f"{insert} FROM run WHERE id = :id", id=run_id, **columns)
 
 
