@@ -7,6 +7,7 @@ while a new one is read in the background.
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,7 +22,11 @@ from analytics.live import agents as live_agents
 from analytics.slo import SloReport, slo_report
 from analytics.store.engine import session_scope
 from analytics.store.paging import Page
-from analytics.store.queries import audit, documents, identity, mcp, runs, workflows
+from analytics.store.queries import audit, documents, identity, mcp, nodes, queue, runs, views, workflows
+from analytics.store.queries import compare as comparisons
+from analytics.store.queries import estimate as estimates
+from analytics.store.queries import timeline as timelines
+from analytics.store.queries.run_filter import RunFilter
 from dashboard.api.health import Health, collect_health
 from dashboard.auth.roles import Role
 from dashboard.burn_down import BurnDown, burn_down
@@ -38,7 +43,8 @@ T = TypeVar("T")
 _SOON = timedelta(seconds=5)
 _MINUTE = timedelta(seconds=60)
 _MOST_ENTRIES = 128
-_PAGE_IMAGES = 16
+_FEWER_ENTRIES = {"page_picture": 16, "artifact": 2, "node": 32, "version": 32}
+"""Of answers that may be large."""
 _FEW = 8
 
 _questions: list[Question[..., Any]] = []
@@ -46,17 +52,20 @@ _questions: list[Question[..., Any]] = []
 
 def _cache(read: Callable[..., Any], fresh_for: timedelta) -> Any:
     mode: Any = "foreground" if fresh_for <= _SOON else "background"
-    most = _PAGE_IMAGES if read.__name__ == "page_picture" else _MOST_ENTRIES
+    most = _FEWER_ENTRIES.get(read.__name__, _MOST_ENTRIES)
     return st.cache_resource(ttl=fresh_for, max_entries=most, show_spinner=False, refresh_mode=mode)(read)
 
 
 def _question(
-    *, fresh_for: timedelta | None = None, part: str = "postgres", role: Role = Role.VIEWER
+    *, fresh_for: timedelta | None = None, part: str = "postgres", role: Role = Role.VIEWER, is_kept: bool = True
 ) -> Callable[[Callable[Concatenate[AppContext, P], T]], Question[P, T]]:
-    """Make a function a question; without *fresh_for* the range it is asked for decides how long answers stand."""
+    """Make a function a question; without *fresh_for* the range it is asked for decides how long answers stand.
+
+    An answer that is not kept is not shown again while its source is away.
+    """
 
     def make(read: Callable[Concatenate[AppContext, P], T]) -> Question[P, T]:
-        question = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role)
+        question = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role, is_kept=is_kept)
         _questions.append(question)
         return question
 
@@ -157,24 +166,35 @@ def latest_runs(context: AppContext) -> list[runs.RunRow]:
 @_question(fresh_for=LIVE, role=Role.ANALYST)
 def list_runs(
     context: AppContext,
-    span: Span,
+    span: Span | None,
+    wanted: RunFilter | None = None,
     *,
     statuses: tuple[str, ...] = (),
     workflow_id: uuid.UUID | None = None,
     search: str | None = None,
     before: tuple[datetime, uuid.UUID] | None = None,
+    limit: int = 20,
 ) -> list[runs.RunRow]:
-    """Return runs created in *span*, newest first."""
+    """Return runs created in *span*, or ever, newest first; with *wanted* the other filters are not read."""
+    chosen = wanted or RunFilter(statuses=statuses, workflow_id=workflow_id, search=search)
     with session_scope(context.engine) as session:
-        return runs.list_runs(
-            session,
-            statuses=statuses,
-            workflow_id=workflow_id,
-            search=search,
-            interval=span.interval(),
-            before=before,
-            limit=20,
-        )
+        return runs.list_runs(session, filter=_within(chosen, span), before=before, limit=limit)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def page_of_runs(
+    context: AppContext, span: Span | None, wanted: RunFilter, page: int, limit: int = 20
+) -> Page[runs.RunRow]:
+    """Return one numbered page of runs created in *span*, or ever, newest first."""
+    with session_scope(context.engine) as session:
+        return runs.page_runs(session, filter=_within(wanted, span), page=page, limit=limit)
+
+
+@_question(fresh_for=_MINUTE, role=Role.ANALYST)
+def run_choices(context: AppContext) -> runs.RunChoices:
+    """Return what the lists of runs can be narrowed to."""
+    with session_scope(context.engine) as session:
+        return runs.run_choices(session)
 
 
 @_question(fresh_for=LIVE, role=Role.ANALYST)
@@ -194,6 +214,105 @@ def run(context: AppContext, run_id: uuid.UUID) -> runs.RunDetail:
     return found
 
 
+@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+def run_without_outputs(context: AppContext, run_id: uuid.UUID) -> runs.RunDetail:
+    """Return one run with its steps, without what they returned."""
+    with session_scope(context.engine) as session:
+        found = runs.run_detail(session, run_id, with_outputs=False)
+    if found is None:
+        raise NotFoundError(f"There is no run {run_id}; it may be older than what is kept.")
+    return found
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def run_events(context: AppContext, run_id: uuid.UUID) -> list[runs.RunEventRow]:
+    """Return what happened to a run."""
+    with session_scope(context.engine) as session:
+        return runs.run_events(session, run_id)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def related_runs(context: AppContext, run_id: uuid.UUID) -> runs.RunRelatives:
+    """Return where a run came from and what came from it."""
+    with session_scope(context.engine) as session:
+        return runs.related_runs(session, run_id)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def timeline(context: AppContext, run_id: uuid.UUID) -> timelines.Timeline | None:
+    """Return a run over time, or None when there is no such run."""
+    with session_scope(context.engine) as session:
+        return timelines.timeline(session, run_id)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def estimate(context: AppContext, run_id: uuid.UUID) -> estimates.Estimate | None:
+    """Return how long a run still takes, or None when it has ended."""
+    with session_scope(context.engine) as session:
+        return estimates.estimate(session, run_id)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def compare_runs(context: AppContext, left: uuid.UUID, right: uuid.UUID) -> comparisons.RunComparison:
+    """Return two runs side by side."""
+    with session_scope(context.engine) as session:
+        return comparisons.compare_runs(session, left, right)
+
+
+@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+def node(context: AppContext, run_id: uuid.UUID, node_id: str, map_index: int = -1) -> nodes.NodeDetail | None:
+    """Return one step of a run, or None when it has not begun."""
+    with session_scope(context.engine) as session:
+        return nodes.node_detail(session, run_id, node_id, map_index)
+
+
+@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+def node_log(
+    context: AppContext,
+    run_id: uuid.UUID,
+    node_id: str,
+    map_index: int = -1,
+    *,
+    attempt: int | None = None,
+    after_seq: int | None = None,
+    limit: int = 500,
+    tail: bool = True,
+) -> list[nodes.LogRow]:
+    """Return lines that a step wrote."""
+    with session_scope(context.engine) as session:
+        return nodes.node_log(
+            session, run_id, node_id, map_index, attempt=attempt, after_seq=after_seq, limit=limit, tail=tail
+        )
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def node_items(context: AppContext, run_id: uuid.UUID, container: str) -> nodes.NodeItems:
+    """Return how the items of a loop stand."""
+    with session_scope(context.engine) as session:
+        return nodes.node_items(session, run_id, container)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def run_artifacts(context: AppContext, run_id: uuid.UUID) -> list[nodes.ArtifactRow]:
+    """Return what the steps of a run made."""
+    with session_scope(context.engine) as session:
+        return nodes.run_artifacts(session, run_id)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST, is_kept=False)
+def artifact(context: AppContext, artifact_id: uuid.UUID) -> nodes.ArtifactContent | None:
+    """Return an artifact with its bytes, or None when it is gone."""
+    with session_scope(context.engine) as session:
+        return nodes.artifact(session, artifact_id)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def saved_views(context: AppContext, owner: str, page: str) -> list[views.SavedViewRow]:
+    """Return the views of *page* that *owner* keeps and that others share."""
+    with session_scope(context.engine) as session:
+        return views.list_views(session, owner=owner, page=page)
+
+
 @_question(fresh_for=_SOON, role=Role.ANALYST)
 def list_workflows(context: AppContext, page: int, search: str | None) -> Page[workflows.WorkflowRow]:
     """Return one page of workflows."""
@@ -208,6 +327,30 @@ def workflow(context: AppContext, name: str) -> workflows.WorkflowDetail:
         found = workflows.get_workflow(session, name)
     if found is None:
         raise NotFoundError(f"There is no workflow called {name!r}; it may have been archived.")
+    return found
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def workflow_stats(context: AppContext, workflow_id: uuid.UUID, days: int = 30) -> workflows.WorkflowStats:
+    """Return what became of the runs of a workflow."""
+    with session_scope(context.engine) as session:
+        return workflows.workflow_stats(session, workflow_id, days=days)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def list_versions(context: AppContext, workflow_id: uuid.UUID, before: int | None = None) -> list[workflows.VersionRow]:
+    """Return versions of a workflow, newest first."""
+    with session_scope(context.engine) as session:
+        return workflows.list_versions(session, workflow_id, before=before)
+
+
+@_question(fresh_for=_MINUTE, role=Role.ANALYST)
+def version(context: AppContext, workflow_id: uuid.UUID, number: int) -> workflows.VersionDetail:
+    """Return one version of a workflow with its definition."""
+    with session_scope(context.engine) as session:
+        found = workflows.get_version(session, workflow_id, number)
+    if found is None:
+        raise NotFoundError(f"There is no version {number} of that workflow.")
     return found
 
 
@@ -262,6 +405,32 @@ def queue_state(context: AppContext) -> runs.QueueState:
 
 
 @_question(fresh_for=LIVE, role=Role.ANALYST)
+def queued_runs(context: AppContext, page: int) -> Page[queue.QueuedRow]:
+    """Return one page of the queue, in the order in which workers take from it."""
+    with session_scope(context.engine) as session:
+        return queue.queued_runs(session, page=page)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def dead_letters(
+    context: AppContext, span: Span | None, before: tuple[datetime, uuid.UUID] | None = None
+) -> list[queue.DeadLetter]:
+    """Return runs created in *span*, or ever, that were given up; newest first."""
+    with session_scope(context.engine) as session:
+        interval = None if span is None else span.interval()
+        return queue.dead_letters(session, interval=interval, before=before)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def open_waits(
+    context: AppContext, kinds: tuple[str, ...] = queue.FOR_PEOPLE, *, run_id: uuid.UUID | None = None
+) -> list[queue.WaitRow]:
+    """Return what nodes wait for; by default what a person has to end."""
+    with session_scope(context.engine) as session:
+        return queue.open_waits(session, kinds=kinds, run_id=run_id)
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
 def list_workers(context: AppContext) -> list[runs.WorkerRow]:
     """Return the worker processes."""
     with session_scope(context.engine) as session:
@@ -272,6 +441,11 @@ def list_workers(context: AppContext) -> list[runs.WorkerRow]:
 def depths(context: AppContext) -> list[QueueDepth]:
     """Return the queues of Redis."""
     return [] if context.redis is None else queue_depths(context.redis)
+
+
+def _within(wanted: RunFilter, span: Span | None) -> RunFilter:
+    """Return *wanted*, narrowed to *span* as it is at this moment."""
+    return wanted if span is None else replace(wanted, interval=span.interval())
 
 
 # ---- Admin ----

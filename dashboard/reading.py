@@ -135,12 +135,14 @@ class Question(Generic[P, T]):
         part: str,
         fresh_for: timedelta | None,
         role: Role,
+        is_kept: bool = True,
     ) -> None:
         self.name = read.__name__
         self.__doc__ = read.__doc__
         self._read = read
         self._part = part
         self._role = role
+        self._is_kept = is_kept
         tiers = TIERS if fresh_for is None else (fresh_for,)
         self._cached = {tier: cache(self._reader(), tier) for tier in tiers}
 
@@ -173,7 +175,8 @@ class Question(Generic[P, T]):
             return self._old(key, MEMORY.failed(home, part, error.message))
         if utc_now() - stamped.read_at < _REST_AFTER_FAILURE:
             MEMORY.answered(home, self._part)
-        MEMORY.keep(key, stamped)
+        if self._is_kept:
+            MEMORY.keep(key, stamped)
         return Answer(stamped.value, stamped.read_at)
 
     def forget(self) -> None:

@@ -6,10 +6,10 @@ of ``run`` serves it. Nothing here reads runs.
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -25,6 +25,7 @@ MAX_MATCHES = 200
 """The most workflows, or requesters, that a search stands for."""
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
+_LONGEST_S = 1e9
 _ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
@@ -105,7 +106,7 @@ def _check(wanted: RunFilter) -> None:
     unknown = sorted(set(wanted.statuses) - set(STATUSES))
     if unknown:
         raise InputError(f"There is no run status {unknown[0]!r}; there are {', '.join(STATUSES)}. Nothing was read.")
-    if wanted.min_duration_s is not None and not 0 <= wanted.min_duration_s < float("inf"):
+    if wanted.min_duration_s is not None and not 0 <= wanted.min_duration_s <= _LONGEST_S:
         raise InputError(f"A run cannot take {wanted.min_duration_s} s; nothing was read.")
 
 
@@ -139,7 +140,7 @@ def _add_search(session: Session, found: Condition, search: str) -> None:
     if workflow_ids:
         alternatives.append("r.workflow_id = ANY(:searched_ids)")
         found.values["searched_ids"] = workflow_ids
-    people = _matching_requesters(session, pattern)
+    people = distinct_values(session, "requested_by", most=MAX_MATCHES, pattern=pattern)
     if people:
         alternatives.append("r.requested_by = ANY(:searched_people)")
         found.values["searched_people"] = people
@@ -159,16 +160,20 @@ def _matching_workflows(session: Session, pattern: str) -> list[uuid.UUID]:
     return list(rows)
 
 
-def _matching_requesters(session: Session, pattern: str) -> Sequence[str]:
-    """Return who has requested runs and is called so; jumps from name to name in the index, however many runs."""
+def distinct_values(
+    session: Session, column: Literal["requested_by", "trigger"], *, most: int, pattern: str = "%"
+) -> list[str]:
+    """Return the different values of a column of ``run`` that match *pattern*, by name.
+
+    Jumps from value to value in the column's index, so that the number of runs does not matter.
+    """
     rows = session.scalars(
         text(
-            "WITH RECURSIVE person(name) AS ("
-            " SELECT min(requested_by) FROM run"
-            " UNION ALL SELECT (SELECT min(requested_by) FROM run WHERE requested_by > person.name)"
-            " FROM person WHERE person.name IS NOT NULL)"
-            " SELECT name FROM person WHERE name ILIKE :pattern LIMIT :most"
+            f"WITH RECURSIVE found(value) AS (SELECT min({column}) FROM run"  # noqa: S608 - one of two names
+            f" UNION ALL SELECT (SELECT min({column}) FROM run WHERE {column} > found.value)"
+            " FROM found WHERE found.value IS NOT NULL)"
+            " SELECT value FROM found WHERE value ILIKE :pattern LIMIT :most"
         ),
-        {"pattern": pattern, "most": MAX_MATCHES},
+        {"pattern": pattern, "most": most},
     )
     return list(rows)

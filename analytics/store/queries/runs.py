@@ -4,8 +4,8 @@ The queue is in ``queue``, one node in ``nodes``, what a run took and will take 
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from analytics.store.queries.queue import (
     queue_position,
     queue_state,
 )
-from analytics.store.queries.run_filter import STATUSES, Condition, RunFilter, condition_of
+from analytics.store.queries.run_filter import STATUSES, Condition, RunFilter, condition_of, distinct_values
 
 __all__ = [
     "ALIVE_WITHIN",
@@ -30,6 +30,7 @@ __all__ = [
     "STATUSES",
     "NodeRow",
     "QueueState",
+    "RunChoices",
     "RunDetail",
     "RunEventRow",
     "RunFilter",
@@ -44,8 +45,10 @@ __all__ = [
     "queue_position",
     "queue_state",
     "related_runs",
+    "run_choices",
     "run_detail",
     "run_events",
+    "run_head",
 ]
 
 COUNTED = 10_000
@@ -53,6 +56,7 @@ COUNTED = 10_000
 MOST_NODES = 20_000
 MOST_RELATIVES = 100
 MOST_EVENTS = 500
+MOST_CHOICES = 500
 _OVERLAP = timedelta(seconds=2)
 """A node's change is stamped before it is committed; for as long it is looked for again."""
 
@@ -174,6 +178,20 @@ class RunRelatives:
     """Retries and reruns of it, in order of their start."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunChoices:
+    """What lists of runs can be narrowed to."""
+
+    workflows: Sequence[tuple[uuid.UUID, str]]
+    """Id and name of those that are not archived, by name; at most 500."""
+    requesters: Sequence[str]
+    """Who has requested runs that are kept, by name; at most 500."""
+    triggers: Sequence[str]
+    """What has started runs that are kept, by name."""
+    tags: Sequence[str]
+    """Tags of the newest 2,000 runs, the most used first; at most 100."""
+
+
 _RUN_COLUMNS = """
     r.id, r.created_at, r.workflow_id, coalesce(w.name, '(removed)') AS workflow_name, r.version, r.status,
     r.priority, r.requested_by, r.trigger, r.queued_at, r.started_at, r.finished_at,
@@ -251,6 +269,25 @@ def page_runs(
     return Page(rows, page, limit, counted, is_capped=(total or 0) > COUNTED)
 
 
+def run_choices(session: Session) -> RunChoices:
+    """Return what lists of runs can be narrowed to."""
+    named = session.execute(
+        text("SELECT id, name FROM workflow WHERE status = 'active' ORDER BY name LIMIT :most"), {"most": MOST_CHOICES}
+    )
+    tags = session.scalars(
+        text(
+            "SELECT tag FROM (SELECT tags FROM run ORDER BY created_at DESC, id DESC LIMIT 2000) newest,"
+            " unnest(tags) AS tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT 100"
+        )
+    )
+    return RunChoices(
+        workflows=[(row.id, row.name) for row in named],
+        requesters=distinct_values(session, "requested_by", most=MOST_CHOICES),
+        triggers=distinct_values(session, "trigger", most=MOST_CHOICES),
+        tags=list(tags),
+    )
+
+
 def count_runs_by_status(session: Session, *, interval: Interval) -> dict[str, int]:
     """Return how many runs created in *interval* have each status; every status is there, with 0 if need be."""
     rows = session.execute(
@@ -269,6 +306,23 @@ def run_detail(session: Session, run_id: uuid.UUID, *, with_outputs: bool = True
         run_id: Which.
         with_outputs: False leaves out what nodes returned, which may be much.
     """
+    found = run_head(session, run_id)
+    if found is None:
+        return None
+    columns = NODE_COLUMNS if with_outputs else _NODE_COLUMNS_BARE
+    nodes = session.execute(
+        text(
+            f"SELECT {columns} FROM node_run WHERE run_id = :id AND run_created_at = :created_at"  # noqa: S608
+            " ORDER BY started_at NULLS LAST, finished_at NULLS LAST, node_id, map_index LIMIT :most"
+        ),
+        {"id": run_id, "created_at": found.row.created_at, "most": MOST_NODES},
+    )
+    position = queue_position(session, run_id) if found.row.status == "queued" else None
+    return replace(found, nodes=_node_rows(nodes), queue_position=position)
+
+
+def run_head(session: Session, run_id: uuid.UUID) -> RunDetail | None:
+    """Return the run *run_id* without nodes and without its place in the queue, or None when there is no such run."""
     row = session.execute(
         text(
             f"SELECT {_RUN_COLUMNS}, r.input, r.output, r.error, r.correlation_id, r.scheduled_for, r.idempotency_key,"  # noqa: S608
@@ -281,14 +335,6 @@ def run_detail(session: Session, run_id: uuid.UUID, *, with_outputs: bool = True
     ).one_or_none()
     if row is None:
         return None
-    columns = NODE_COLUMNS if with_outputs else _NODE_COLUMNS_BARE
-    nodes = session.execute(
-        text(
-            f"SELECT {columns} FROM node_run WHERE run_id = :id AND run_created_at = :created_at"  # noqa: S608
-            " ORDER BY started_at NULLS LAST, finished_at NULLS LAST, node_id, map_index LIMIT :most"
-        ),
-        {"id": run_id, "created_at": row.created_at, "most": MOST_NODES},
-    )
     return RunDetail(
         row=_run_row(row),
         spec=row.spec or {},
@@ -297,8 +343,8 @@ def run_detail(session: Session, run_id: uuid.UUID, *, with_outputs: bool = True
         error=row.error,
         correlation_id=row.correlation_id,
         cancel_requested=bool(row.cancel_requested),
-        nodes=[NodeRow(**node._mapping) for node in nodes],  # noqa: SLF001 - SQLAlchemy's public name
-        queue_position=queue_position(session, run_id) if row.status == "queued" else None,
+        nodes=[],
+        queue_position=None,
         pause_requested=bool(row.pause_requested),
         wake_at=row.wake_at,
         scheduled_for=row.scheduled_for,
@@ -321,8 +367,7 @@ def changed_nodes(session: Session, run_id: uuid.UUID, since: datetime) -> tuple
         ),
         {"id": run_id, "since": require_aware(since), "most": MOST_NODES},
     )
-    found = [NodeRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
-    return found, max(require_aware(since), (now or since) - _OVERLAP)
+    return _node_rows(rows), max(require_aware(since), (now or since) - _OVERLAP)
 
 
 def run_events(session: Session, run_id: uuid.UUID) -> list[RunEventRow]:
@@ -382,6 +427,10 @@ def _read(session: Session, condition: Condition, *, limit: int, offset: int = 0
 def _plan_for_values(session: Session) -> None:
     """Have statements planned for the values they come with: a rare status needs another index than a common one."""
     session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+
+
+def _node_rows(rows: Iterable[Row[Any]]) -> list[NodeRow]:
+    return [NodeRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def _run_row(row: Row[Any]) -> RunRow:
