@@ -1,37 +1,50 @@
 """Workflows: the columns of their list, their definition as a graph and as text, and the form that takes a new one."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 import yaml
 
-from analytics.store.queries.runs import NodeRow
 from analytics.store.queries.workflows import WorkflowDetail, WorkflowRow
 from dashboard import formats
 from dashboard.components.graph import graph
+from dashboard.components.graph.runs import graph_height, run_graph
 from dashboard.components.status import RUN_LOOKS
 from dashboard.components.tables import Column
 from dashboard.filters import Filters
 
 EXAMPLE = """\
-name: word-count
-description: Count the words of a text.
+# What a customer has not paid yet. Change it, or open a file.
+name: open-orders
+description: Sum the open orders of a customer.
 params:
   type: object
-  required: [text]
+  required: [customer]
   properties:
-    text: {type: string, title: Text}
+    customer: {type: string, title: Customer, default: Ada}
 nodes:
-  - id: count
+  - id: orders
     kind: transform
     config:
-      value: "${params.text}"
+      input:
+        - {customer: Ada, amount: 120, paid: true}
+        - {customer: Ada, amount: 80, paid: false}
+        - {customer: Grace, amount: 45, paid: false}
+      steps:
+        - where: [{field: customer, is: "==", value: "{{ params.customer }}"}]
+        - where: [{field: paid, is: "==", value: false}]
+  - id: total
+    kind: transform
+    needs: [orders]
+    config:
+      input: "{{ nodes.orders.output }}"
+      steps:
+        - group: {aggregates: [{as: total, do: sum, field: amount}, {as: orders, do: count}]}
+output: "{{ nodes.total.output }}"
 """
-_MOST_HEIGHT = 460
-_MANY_NODES = 60
-_WORST = ("failed", "running", "cancelled", "pending", "skipped", "completed")
+nodes_of = run_graph
+"""Nodes and edges of a definition, with the states of a run."""
 
 COLUMNS: list[Column[WorkflowRow]] = [
     Column("Workflow", lambda row: row.name),
@@ -54,55 +67,6 @@ def counts_words(counts: Mapping[str, int], filters: Filters) -> str:
         if n
     ]
     return f"{filters.span.words.capitalize()}: {' '.join(badges) or 'no run'}"
-
-
-def nodes_of(
-    spec: Mapping[str, Any], rows: Sequence[NodeRow] = ()
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return nodes and edges of a definition for the graph component, with the states of *rows* if a run is given."""
-    by_node: dict[str, list[NodeRow]] = {}
-    for row in rows:
-        by_node.setdefault(row.node_id, []).append(row)
-    nodes = [_node(item, by_node.get(item["id"], []), has_run=bool(rows)) for item in spec.get("nodes", ())]
-    states = {node["id"]: node["state"] for node in nodes}
-    edges = [
-        {"source": need, "target": item["id"], "label": "", "active": states.get(item["id"]) == "running"}
-        for item in spec.get("nodes", ())
-        for need in item.get("needs", ())
-    ]
-    return nodes, edges
-
-
-def graph_height(spec: Mapping[str, Any]) -> int:
-    """Return how many pixels the graph of a definition wants: more where more nodes stand side by side."""
-    depth: dict[str, int] = {}
-    needs = {item["id"]: tuple(item.get("needs", ())) for item in spec.get("nodes", ())}
-    for _ in needs:
-        for node, wanted in needs.items():
-            depth[node] = 1 + max((depth.get(need, 0) for need in wanted), default=0)
-        if len(needs) > _MANY_NODES:
-            return _MOST_HEIGHT
-    widest = max(Counter(depth.values()).values(), default=1)
-    return min(_MOST_HEIGHT, 90 + 75 * widest)
-
-
-def _node(item: Mapping[str, Any], rows: Sequence[NodeRow], *, has_run: bool) -> dict[str, Any]:
-    kind = str(item.get("kind", ""))
-    detail = kind
-    if rows:
-        seconds = max((row.duration_s for row in rows if row.duration_s is not None), default=None)
-        detail = kind if seconds is None else f"{kind}, {formats.duration(seconds)}"
-        if len(rows) > 1:
-            failed = sum(row.status == "failed" for row in rows)
-            detail += f", x{len(rows)}" + (f" ({failed} failed)" if failed else "")
-    state = state_of(rows) if rows else ("pending" if has_run else "idle")
-    return {"id": item["id"], "label": item.get("name") or item["id"], "state": state, "detail": detail, "group": None}
-
-
-def state_of(rows: Sequence[NodeRow]) -> str:
-    """Return the one state that stands for all parts of a node: the one that needs attention first."""
-    found = {row.status for row in rows}
-    return next((status for status in _WORST if status in found), "pending")
 
 
 def draw_definition(detail: WorkflowDetail) -> None:

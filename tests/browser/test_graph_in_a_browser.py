@@ -170,8 +170,8 @@ def test_a_folded_group_opens_and_folds_again(page: Page, app_url: str):
     expect(page.get_by_text("330 of 330 nodes are folded into 3 groups.")).to_be_visible()
     nodes.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("option")).to_have_count(112)
-    page.get_by_role("button", name="Fold all groups again").click()
+    expect(page.get_by_role("option")).to_have_count(113)
+    page.get_by_role("button", name="Fold everything again").click()
     expect(page.get_by_role("option")).to_have_count(3)
 
 

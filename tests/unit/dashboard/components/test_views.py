@@ -15,6 +15,7 @@ from analytics.store.queries.documents import DocumentDetail, DocumentRow, PageT
 from dashboard.components import agents, documents, mcp, values, workflows
 from dashboard.components.cards import sparkline
 from dashboard.components.status import KPI_LOOKS, RUN_LOOKS, look_of
+from worker.workflow.definition import parse_definition
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -43,20 +44,27 @@ def test_a_state_we_do_not_know_says_its_own_word():
 
 
 def node(status, *, index=-1, seconds=1.0, node_id="a"):
-    return SimpleNamespace(node_id=node_id, map_index=index, status=status, duration_s=seconds)
-
-
-def test_a_fan_out_shows_what_needs_attention_first():
-    assert workflows.state_of([node("completed"), node("failed"), node("running")]) == "failed"
-    assert workflows.state_of([node("completed"), node("completed")]) == "completed"
+    return SimpleNamespace(
+        node_id=node_id,
+        map_index=index,
+        status=status,
+        duration_s=seconds,
+        attempt=1,
+        started_at=None,
+        finished_at=None,
+    )
 
 
 def test_a_run_colours_the_nodes_of_its_definition():
-    spec = {"nodes": [{"id": "a", "kind": "transform"}, {"id": "b", "kind": "transform", "needs": ["a"]}]}
-    nodes, edges = workflows.nodes_of(spec, [node("running", index=0), node("failed", index=1)])
+    spec = {"nodes": [{"id": "a", "kind": "transform"}, {"id": "b", "kind": "transform", "needs": ["a.yes"]}]}
+    nodes, edges = workflows.nodes_of(spec, [node("failed")])
     assert [item["state"] for item in nodes] == ["failed", "pending"]
-    assert "x2 (1 failed)" in nodes[0]["detail"]
-    assert edges == [{"source": "a", "target": "b", "label": "", "active": False}]
+    assert edges == [{"source": "a", "target": "b", "label": "yes", "active": False}]
+
+
+def test_the_example_that_the_editor_begins_with_can_be_stored():
+    definition = parse_definition(workflows.EXAMPLE)
+    assert [item.id for item in definition.nodes] == ["orders", "total"]
 
 
 def test_a_wide_workflow_gets_a_higher_graph():

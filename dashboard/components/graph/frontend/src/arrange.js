@@ -28,16 +28,18 @@ function bands(nodes, count) {
   const boxes = parts.map((part) => [extent(part.map((node) => node.x)), extent(part.map((node) => node.y))]);
   const width = Math.max(...boxes.map(([[low, high]]) => high - low));
   const places = new Map();
+  const bandOfNode = new Map();
   let top = 0;
   parts.forEach((part, index) => {
     const [[left], [low, high]] = boxes[index];
     for (const node of part) {
       const along = node.x - left;
+      bandOfNode.set(node.id, index);
       places.set(node.id, { x: index % 2 ? width - along : along, y: top + node.y - low });
     }
     top += high - low + BAND_GAP;
   });
-  return places;
+  return { places, bands: bandOfNode };
 }
 
 /**
@@ -46,7 +48,7 @@ function bands(nodes, count) {
  * @param {number} width of the frame, without its padding
  * @param {number} height
  * @param {{width: number, height: number}} node
- * @returns {Map<string, {x: number, y: number}>}
+ * @returns {{places: Map<string, {x: number, y: number}>, bands: Map<string, number> | null}} and which band a node is in
  */
 export function arrange(nodes, width, height, node) {
   const plain = new Map(nodes.map(({ id, x, y }) => [id, { x, y }]));
@@ -56,18 +58,18 @@ export function arrange(nodes, width, height, node) {
     return Math.min(width / (right - left + node.width), height / (bottom - top + node.height), LARGEST);
   };
   const turned = new Map(nodes.map(({ id, x, y }) => [id, { x: y * TURN_X, y: x * TURN_Y }]));
-  let best = plain;
+  let best = { places: plain, bands: null };
   let score = zoom(plain);
   if (zoom(turned) > score * WORTH.turned) {
-    best = turned;
+    best = { places: turned, bands: null };
     score = zoom(turned);
   }
   let margin = WORTH.bands;
   for (let count = 2; count <= MOST_BANDS; count += 1) {
-    const places = bands(nodes, count);
-    if (zoom(places) > score * margin) {
-      best = places;
-      score = zoom(places);
+    const broken = bands(nodes, count);
+    if (zoom(broken.places) > score * margin) {
+      best = broken;
+      score = zoom(broken.places);
       margin = 1.05;
     }
   }

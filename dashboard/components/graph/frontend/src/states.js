@@ -22,6 +22,7 @@ export const STATES = {
   completed: { word: "completed", shape: "check", family: "green" },
   failed: { word: "failed", shape: "cross", family: "red" },
   error: { word: "error", shape: "alarm", family: "red" },
+  needs_attention: { word: "needs attention", shape: "alarm", family: "orange" },
   offline: { word: "offline", shape: "slash", family: "gray" },
   pending: { word: "pending", shape: "dot", family: "gray" },
   skipped: { word: "skipped", shape: "dashes", family: "gray" },

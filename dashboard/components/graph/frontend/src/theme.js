@@ -1,7 +1,8 @@
 // Streamlit's theme as plain colours, and cytoscape's style made of it.
+import { MAP_CSS } from "./minimap.js";
 import { stateOf, shapeImage } from "./states.js";
 
-const FAMILIES = ["red", "orange", "yellow", "blue", "green", "gray"];
+const FAMILIES = ["red", "orange", "yellow", "blue", "green", "gray", "violet"];
 const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 
 /** A colour as [red, green, blue, alpha]; null when the browser does not know it. */
@@ -65,24 +66,27 @@ export function stateImage(state, theme) {
 
 export const NODE_WIDTH = 168;
 export const NODE_HEIGHT = 48;
+export const TOGGLE_HEIGHT = 28;
+const NOTHING = "data:image/svg+xml;utf8,%3Csvg xmlns='http://www.w3.org/2000/svg' width='1' height='1'/%3E";
 
 /** Cytoscape's style for `theme`. */
 export function styleFor(theme) {
   const family = (node) => theme.families[stateOf(node.data("state")).family];
   return [
     {
-      selector: "node",
+      selector: "node.leaf",
       style: {
+        "z-index-compare": "manual",
+        "z-index": 20,
         shape: "round-rectangle",
         width: NODE_WIDTH,
         height: NODE_HEIGHT,
         "background-color": (node) => family(node).fill,
-        "background-image": (node) => [node.data("iconImage") || stateImage(node.data("state"), theme), stateImage(node.data("state"), theme)],
-        "background-width": ["20px", "14px"],
-        "background-height": ["20px", "14px"],
-        "background-position-x": ["10px", "148px"],
-        "background-position-y": ["50%", "6px"],
-        "background-image-opacity": (node) => [node.data("iconImage") ? 1 : 0, 1],
+        "background-image": (node) => [node.data("iconImage") || NOTHING, stateImage(node.data("state"), theme), node.data("strip") || NOTHING],
+        "background-width": ["20px", "14px", "148px"],
+        "background-height": ["20px", "14px", "5px"],
+        "background-position-x": ["10px", "148px", "10px"],
+        "background-position-y": ["50%", "6px", "40px"],
         "border-width": 1.5,
         "border-color": (node) => family(node).line,
         "border-style": (node) => (["pending", "skipped", "offline"].includes(node.data("state")) ? "dashed" : "solid"),
@@ -102,11 +106,75 @@ export function styleFor(theme) {
       },
     },
     { selector: "node.folded", style: { shape: "cut-rectangle", "border-style": "double", "border-width": 4 } },
+    {
+      selector: "node.box",
+      style: {
+        "z-index-compare": "manual",
+        "z-index": "data(depth)",
+        shape: "round-rectangle",
+        "corner-radius": 10,
+        width: "data(width)",
+        height: "data(height)",
+        "background-color": theme.surface,
+        "background-opacity": 0.55,
+        "border-width": 1.5,
+        "border-color": (node) => (node.data("state") ? family(node).line : theme.border),
+      },
+    },
+    { selector: "node.box.passive", style: { events: "no" } },
+    {
+      selector: "node.toggle",
+      style: {
+        "z-index-compare": "manual",
+        "z-index": 21,
+        shape: "round-rectangle",
+        width: "data(width)",
+        height: TOGGLE_HEIGHT,
+        "background-color": theme.background,
+        "border-width": 1,
+        "border-color": theme.border,
+        label: "data(text)",
+        color: theme.text,
+        "font-family": theme.font,
+        "font-size": 12,
+        "text-valign": "center",
+        "text-halign": "center",
+        "min-zoomed-font-size": 4,
+      },
+    },
+    {
+      selector: "node.lane",
+      style: {
+        "z-index-compare": "manual",
+        "z-index": 0,
+        events: "no",
+        shape: "round-rectangle",
+        width: "data(width)",
+        height: "data(height)",
+        "background-color": theme.surface,
+        "background-opacity": 0.5,
+        "border-width": 1,
+        "border-style": "dashed",
+        "border-color": theme.border,
+        label: "data(text)",
+        color: theme.text,
+        "text-opacity": 0.75,
+        "font-family": theme.font,
+        "font-size": 12,
+        "text-valign": "top",
+        "text-halign": "center",
+        "text-margin-y": 20,
+        "min-zoomed-font-size": 5,
+      },
+    },
+    { selector: "node.critical", style: { "border-width": 4, "border-color": theme.families.violet.line, "border-style": "solid" } },
     { selector: "node.selected", style: { "border-width": 4, "border-color": theme.primary, "border-style": "solid" } },
     { selector: "node.focused", style: { "outline-width": 3, "outline-color": theme.text, "outline-offset": 4 } },
     {
       selector: "edge",
       style: {
+        "z-index-compare": "manual",
+        "z-index": 10,
         width: 1.5,
         "line-color": theme.families.gray.line,
         "target-arrow-color": theme.families.gray.line,
@@ -133,6 +201,10 @@ export function styleFor(theme) {
         "line-dash-pattern": [8, 4],
       },
     },
+    {
+      selector: "edge.critical",
+      style: { width: 4, "line-color": theme.families.violet.line, "target-arrow-color": theme.families.violet.line, "z-index": 11 },
+    },
   ];
 }
 
@@ -156,6 +228,9 @@ export const CSS_TEXT = `
 .helm-live { margin-left: auto; display: inline-flex; gap: 8px; align-items: center; }
 .helm-live[hidden], .helm-note[hidden], .helm-tip[hidden], .helm-graph button[hidden] { display: none; }
 .helm-note { flex-basis: 100%; }
+.helm-key { display: inline-flex; gap: 5px; align-items: center; }
+.helm-key[hidden] { display: none; }
+.helm-key::before { content: ""; width: 18px; height: 0; border-top: 4px solid var(--helm-critical); border-radius: 2px; }
 .helm-tip { position: absolute; max-width: 320px; padding: 6px 10px; pointer-events: none; background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: var(--st-base-radius); white-space: pre-line; z-index: 2; }
-`;
+${MAP_CSS}`;

@@ -1,15 +1,22 @@
 // One graph on a page: the drawing, the list that stands for it to keyboards and screen readers, legend, live states.
 import cytoscape from "cytoscape";
 import { arrange } from "./arrange.js";
+import { countsImage, countsInShort, countsInWords } from "./counts.js";
 import { iconImage, iconsReady } from "./icons.js";
+import { lanesOf } from "./levels.js";
 import { LiveFeed, DELAYS_MS } from "./live.js";
+import { Minimap } from "./minimap.js";
 import { BUSY, stateOf } from "./states.js";
-import { CSS_TEXT, NODE_HEIGHT, NODE_WIDTH, readTheme, stateImage, styleFor } from "./theme.js";
+import { CSS_TEXT, NODE_HEIGHT, NODE_WIDTH, TOGGLE_HEIGHT, readTheme, stateImage, styleFor } from "./theme.js";
 
 const LINE_LENGTH = 21;
 const ANIMATE_AT_MOST = 300;
 const FRAME_MS = 66;
 const PADDING = 20;
+const MAP_ABOVE = 60;
+const SIZE = { width: NODE_WIDTH, height: NODE_HEIGHT };
+const TOGGLE = "fold ";
+const LETTER = 7.2;
 
 function make(tag, className, attributes = {}) {
   const element = document.createElement(tag);
@@ -18,9 +25,15 @@ function make(tag, className, attributes = {}) {
   return element;
 }
 
-function short(text) {
+function short(text, length = LINE_LENGTH) {
   const plain = String(text ?? "");
-  return plain.length > LINE_LENGTH ? `${plain.slice(0, LINE_LENGTH - 1)}…` : plain;
+  return plain.length > length ? `${plain.slice(0, length - 1)}…` : plain;
+}
+
+function seconds(number) {
+  if (number < 1) return `${Math.round(number * 1000)} ms`;
+  if (number < 60) return `${number.toFixed(1)} s`;
+  return number < 3600 ? `${Math.floor(number / 60)} min ${Math.round(number % 60)} s` : `${(number / 3600).toFixed(1)} h`;
 }
 
 function time(moment) {
@@ -34,6 +47,10 @@ export class GraphView {
     this.options = new Map();
     this.live = new Map();
     this.folds = new Map();
+    this.boxes = new Map();
+    this.lanes = [];
+    this.bands = null;
+    this.opening = null;
     this.feed = null;
     this.theme = null;
     this.focused = null;
@@ -54,6 +71,8 @@ export class GraphView {
       maxZoom: 3,
       hideEdgesOnViewport: false,
     });
+    this.map = new Minimap(this.frame, this.cy);
+    this.map.onMove = () => (this.moved = true);
     this.listen();
     iconsReady().then((ready) => {
       this.hasIcons = ready;
@@ -74,9 +93,11 @@ export class GraphView {
     this.button("−", "Zoom out", () => this.zoom(1 / 1.3));
     this.button("+", "Zoom in", () => this.zoom(1.3));
     this.button("Fit", "Show the whole graph", () => this.fit());
-    this.fold = this.button("Fold groups", "Fold all groups again", () => this.setState("unfolded", []));
+    this.fold = this.button("Fold all", "Fold everything again", () => this.foldAll());
     this.fold.hidden = true;
     this.frame.append(this.canvas, this.list, this.tip, this.tools);
+    this.criticalKey = make("span", "helm-key");
+    this.criticalKey.textContent = "critical path";
     this.legend = make("ul", "helm-legend", { "aria-label": "States" });
     this.status = make("span", "helm-live");
     this.status.hidden = true;
@@ -87,7 +108,7 @@ export class GraphView {
     this.status.append(this.statusText, this.retry);
     this.note = make("div", "helm-note");
     const foot = make("div", "helm-foot");
-    foot.append(this.legend, this.status, this.note);
+    foot.append(this.legend, this.criticalKey, this.status, this.note);
     this.root.append(this.frame, foot);
     this.parts = [style, this.root];
     place.append(...this.parts);
@@ -103,7 +124,7 @@ export class GraphView {
 
   listen() {
     this.cy.on("tap", "node", (event) => this.choose(event.target.id()));
-    this.cy.on("mouseover", "node", (event) => this.showTip(event.target));
+    this.cy.on("mouseover", "node.leaf, node.toggle", (event) => this.showTip(event.target));
     this.cy.on("mouseout", "node", () => this.hideTip());
     this.cy.on("viewport", () => this.hideTip());
     this.cy.on("dragpan pinchzoom scrollzoom", () => (this.moved = true));
@@ -134,49 +155,68 @@ export class GraphView {
     this.applyTheme();
     this.folds = new Map(Object.entries(data.members ?? {}));
     this.memberOf = new Map();
-    for (const [fold, members] of this.folds) for (const member of members) this.memberOf.set(member.id, fold);
+    for (const [fold, members] of this.folds) for (const [id] of members) this.memberOf.set(id, fold);
     const moved = this.patch();
-    this.fold.hidden = !data.unfolded?.length;
+    this.fold.hidden = !data.boxes?.length;
     this.note.textContent = data.note ?? "";
     this.note.hidden = !data.note;
+    this.criticalKey.hidden = !data.hasCritical;
     this.connect(data.liveUrl);
     this.mark(data.selected ?? null);
     this.summarise();
     this.animate();
-    if (moved) {
-      this.moved = false;
-      this.resized();
-    }
+    this.map.want(this.nodes.size > MAP_ABOVE || this.folds.size > 0, this.theme);
+    if (moved) this.show();
   }
 
   applyTheme() {
     const theme = readTheme(this.root);
     if (theme.signature === this.theme?.signature) return;
     this.theme = theme;
+    this.root.style.setProperty("--helm-critical", theme.families.violet.line);
+    this.cy.batch(() => {
+      for (const id of this.nodes.keys()) this.cy.getElementById(id).data("strip", this.strip(id));
+    });
     this.cy.style().fromJson(styleFor(theme)).update();
     if (this.hasIcons) this.drawIcons();
+    this.map.refresh();
+  }
+
+  /** Everything a reader can get to: nodes, closed folds, and what closes open ones again. */
+  wantedNodes() {
+    const wanted = new Map(this.data.nodes.map((node) => [node.id, node]));
+    for (const box of this.data.boxes ?? []) {
+      const width = Math.min(box.width - 24, 40 + LETTER * Math.min(box.label.length, 34));
+      const x = box.x - box.width / 2 + 12 + width / 2;
+      const y = box.y - box.height / 2 + 10 + TOGGLE_HEIGHT / 2;
+      wanted.set(TOGGLE + box.id, { id: TOGGLE + box.id, label: box.label, box: box.id, x, y, width });
+    }
+    return wanted;
   }
 
   /** Brings nodes and edges up to date; tells whether places or members changed. */
   patch() {
-    let moved = false;
-    const wanted = new Map(this.data.nodes.map((node) => [node.id, node]));
+    const wanted = this.wantedNodes();
     const links = new Map();
     for (const edge of this.data.edges) {
       const name = `${edge.source} → ${edge.target}`;
       links.set(links.has(name) ? `${name} (${links.size})` : name, edge);
     }
+    const boxes = new Map((this.data.boxes ?? []).map((box, index) => [box.id, { ...box, depth: index + 1 }]));
+    let moved = false;
     this.cy.batch(() => {
-      for (const [id] of this.edges) if (!links.has(id)) this.drop(this.edges, id);
-      for (const [id] of this.nodes)
+      for (const id of [...this.edges.keys()]) if (!links.has(id)) this.drop(this.edges, id);
+      for (const id of [...this.boxes.keys()]) if (!boxes.has(id)) this.drop(this.boxes, id);
+      for (const id of [...this.nodes.keys()])
         if (!wanted.has(id)) {
           moved = true;
           this.drop(this.nodes, id);
           this.options.get(id).remove();
           this.options.delete(id);
         }
-      for (const [id, node] of wanted) moved = this.patchNode(id, node) || moved;
-      for (const [id, edge] of links) this.patchEdge(id, edge);
+      moved = this.patchBoxes(boxes) || moved;
+      moved = this.patchNodes(wanted) || moved;
+      this.patchEdges(links);
     });
     if (this.focused && !wanted.has(this.focused)) this.focused = null;
     return moved;
@@ -187,66 +227,169 @@ export class GraphView {
     known.delete(id);
   }
 
-  patchNode(id, node) {
-    const before = this.nodes.get(id);
-    this.nodes.set(id, node);
-    if (!before) {
-      this.cy.add({ group: "nodes", data: { id }, position: this.placeOf(node), classes: this.folds.has(id) ? "folded" : "" });
-      const option = make("div", "", { role: "option", id: `node-${this.options.size}-${Math.random().toString(36).slice(2)}`, "aria-selected": "false" });
-      option.dataset.node = id;
-      this.options.set(id, option);
-      this.list.append(option);
-    } else if (before.x !== node.x || before.y !== node.y) {
-      this.cy.getElementById(id).position(this.placeOf(node));
+  patchBoxes(boxes) {
+    let moved = false;
+    const fresh = [];
+    for (const [id, box] of boxes) {
+      const before = this.boxes.get(id);
+      this.boxes.set(id, box);
+      const data = { id, width: box.width, height: box.height, depth: box.depth, state: this.boxState(box) };
+      const same = before && ["x", "y", "width", "height"].every((name) => before[name] === box[name]);
+      moved ||= !same;
+      const classes = `box${box.kind === "container" ? "" : " passive"}${box.critical ? " critical" : ""}`;
+      if (!before) fresh.push({ group: "nodes", data, position: { x: box.x, y: box.y }, classes });
+      else this.cy.getElementById(id).data(data).position({ x: box.x, y: box.y }).classes(classes);
     }
-    this.refresh(id);
-    return !before || before.x !== node.x || before.y !== node.y;
+    this.cy.add(fresh);
+    return moved;
   }
 
-  patchEdge(id, edge) {
-    const before = this.edges.get(id);
-    this.edges.set(id, edge);
-    if (!before) this.cy.add({ group: "edges", data: { id, source: edge.source, target: edge.target, label: edge.label } });
-    else if (before.label !== edge.label) this.cy.getElementById(id).data("label", edge.label);
-    this.refreshEdge(id);
+  patchNodes(wanted) {
+    let moved = false;
+    const fresh = [];
+    const options = document.createDocumentFragment();
+    for (const [id, node] of wanted) {
+      const before = this.nodes.get(id);
+      this.nodes.set(id, node);
+      if (before && !before.fold === !node.fold) {
+        const element = this.cy.getElementById(id);
+        if (before.x !== node.x || before.y !== node.y || before.width !== node.width) {
+          moved = true;
+          element.position(this.placeOf(node));
+          if (node.box) element.data("width", node.width);
+        }
+        if (!before.critical !== !node.critical) element.toggleClass("critical", Boolean(node.critical));
+        this.refresh(id);
+        continue;
+      }
+      moved = true;
+      if (before) this.cy.getElementById(id).remove();
+      fresh.push({ group: "nodes", data: { id, ...this.looks(id) }, position: this.placeOf(node), classes: this.classesOf(node) });
+      if (!before) options.append(this.newOption(id));
+      this.tellOption(id);
+    }
+    this.cy.add(fresh);
+    this.list.append(options);
+    return moved;
+  }
+
+  classesOf(node) {
+    if (node.box) return "toggle";
+    return `leaf${node.fold ? " folded" : ""}${node.critical ? " critical" : ""}${node.id === this.chosen ? " selected" : ""}`;
+  }
+
+  newOption(id) {
+    const option = make("div", "", { role: "option", id: `node-${this.options.size}-${Math.random().toString(36).slice(2)}`, "aria-selected": String(id === this.chosen) });
+    option.dataset.node = id;
+    this.options.set(id, option);
+    return option;
+  }
+
+  patchEdges(links) {
+    const fresh = [];
+    for (const [id, edge] of links) {
+      const before = this.edges.get(id);
+      this.edges.set(id, edge);
+      const element = before ? this.cy.getElementById(id) : null;
+      if (!element || element.empty()) {
+        const classes = `${this.isActive(edge) ? "active" : ""} ${edge.critical ? "critical" : ""}`;
+        fresh.push({ group: "edges", data: { id, source: edge.source, target: edge.target, label: edge.label }, classes });
+        continue;
+      }
+      if (before.label !== edge.label) element.data("label", edge.label);
+      if (!before.critical !== !edge.critical) element.toggleClass("critical", Boolean(edge.critical));
+      this.refreshEdge(id);
+    }
+    this.cy.add(fresh);
+  }
+
+  boxState(box) {
+    return box.state ? (this.live.get(box.id)?.status ?? box.state) : null;
   }
 
   stateNow(id) {
     const members = this.folds.get(id);
-    if (!members) return this.live.get(id)?.status ?? this.nodes.get(id).state;
-    const states = new Set(members.map((member) => this.live.get(member.id)?.status ?? member.state));
+    if (!members) return this.live.get(id)?.status ?? this.nodes.get(id)?.state ?? this.boxes.get(id)?.state;
+    const states = new Set(members.map(([member, state]) => this.live.get(member)?.status ?? state));
     return this.data.ranking.find((state) => states.has(state)) ?? [...states][0];
   }
 
-  detailNow(id) {
+  /** Items by state: of a fold its members, of a container what it loops over; null of a plain node. */
+  countsNow(id) {
     const members = this.folds.get(id);
-    if (!members) return this.live.get(id)?.task || this.nodes.get(id).detail || "";
-    const bad = members.filter((member) => ["failed", "error"].includes(this.live.get(member.id)?.status ?? member.state)).length;
-    return bad ? `${bad} failed` : "";
+    if (!members) {
+      const entry = this.live.get(id);
+      return (entry ? entry.counts : (this.nodes.get(id) ?? this.boxes.get(id))?.counts) ?? null;
+    }
+    const counts = {};
+    for (const [member, state] of members) {
+      const now = this.live.get(member)?.status ?? state;
+      counts[now] = (counts[now] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  detailNow(id) {
+    const entry = this.live.get(id);
+    if (entry?.task) return entry.task;
+    const took = entry?.started_at && entry.finished_at ? (Date.parse(entry.finished_at) - Date.parse(entry.started_at)) / 1000 : null;
+    const detail = this.nodes.get(id)?.detail ?? "";
+    return took === null ? detail : `${String(detail).split(",")[0]}, ${seconds(took)}`;
+  }
+
+  strip(id) {
+    const counts = this.theme && this.nodes.get(id)?.box == null ? this.countsNow(id) : null;
+    return counts ? countsImage(counts, this.data.ranking, this.theme) : "";
+  }
+
+  /** What the drawing shows of a node. */
+  looks(id) {
+    const node = this.nodes.get(id);
+    if (node.box) return { text: `▾ ${short(node.label, 34)}`, width: node.width };
+    const state = this.stateNow(id);
+    const counts = this.countsNow(id);
+    const detail = this.detailNow(id);
+    const second = (counts && countsInShort(counts)) || (detail ? `${stateOf(state).word} · ${detail}` : stateOf(state).word);
+    return { state, text: `${short(node.label)}\n${short(second)}`, strip: this.strip(id), iconImage: this.icon(node) };
+  }
+
+  /** What is said of a node. */
+  words(id) {
+    const node = this.nodes.get(id);
+    if (node.box) return `Fold ${node.label}`;
+    const counts = this.countsNow(id);
+    const detail = this.detailNow(id);
+    const parts = [stateOf(this.stateNow(id)).word, counts ? countsInWords(counts) : "", detail].filter(Boolean);
+    const marks = `${node.fold ? ", folded" : ""}${node.critical ? ", on the critical path" : ""}`;
+    return `${node.label}, ${parts.join(" · ")}${marks}`;
+  }
+
+  tellOption(id) {
+    const option = this.options.get(id);
+    const words = this.words(id);
+    if (option.textContent !== words) option.textContent = words;
+    if (!this.nodes.get(id).box) option.dataset.state = this.stateNow(id);
   }
 
   /** Draws the node anew if its state or words changed. */
   refresh(id) {
-    const node = this.nodes.get(id);
-    const state = this.stateNow(id);
-    const { word } = stateOf(state);
-    const detail = this.detailNow(id);
     const element = this.cy.getElementById(id);
-    const second = detail ? `${word} · ${detail}` : word;
-    const text = `${short(node.label)}\n${short(second)}`;
-    if (element.data("state") !== state || element.data("text") !== text) {
-      element.data({ state, text, iconImage: this.icon(node) });
-      const option = this.options.get(id);
-      option.textContent = `${node.label}, ${second}`;
-      option.dataset.state = state;
+    const looks = this.looks(id);
+    if (Object.entries(looks).some(([name, value]) => element.data(name) !== value)) {
+      element.data(looks);
+      this.map.refresh();
     }
+    this.tellOption(id);
+  }
+
+  isActive(edge) {
+    const busy = this.feed && BUSY.has(this.stateNow(edge.source)) && BUSY.has(this.stateNow(edge.target));
+    return Boolean(edge.active || busy);
   }
 
   refreshEdge(id) {
-    const edge = this.edges.get(id);
-    const busy = this.feed && BUSY.has(this.stateNow(edge.source)) && BUSY.has(this.stateNow(edge.target));
     const element = this.cy.getElementById(id);
-    const active = Boolean(edge.active || busy);
+    const active = this.isActive(this.edges.get(id));
     if (active === element.hasClass("active")) return;
     element.toggleClass("active", active);
     if (!active) element.removeStyle("line-dash-offset");
@@ -294,7 +437,10 @@ export class GraphView {
     this.cy.batch(() => {
       const touched = new Set();
       for (const id of changed) touched.add(this.memberOf.get(id) ?? id);
-      for (const id of touched) if (this.nodes.has(id)) this.refresh(id);
+      for (const id of touched) {
+        if (this.nodes.has(id)) this.refresh(id);
+        else if (this.boxes.has(id)) this.cy.getElementById(id).data("state", this.boxState(this.boxes.get(id)));
+      }
       for (const [id, edge] of this.edges) if (touched.has(edge.source) || touched.has(edge.target)) this.refreshEdge(id);
     });
     this.summarise();
@@ -320,11 +466,12 @@ export class GraphView {
   summarise() {
     const counts = new Map();
     const count = (state) => counts.set(state, (counts.get(state) ?? 0) + 1);
-    for (const id of this.nodes.keys()) {
+    for (const [id, node] of this.nodes) {
       const members = this.folds.get(id);
-      if (members) for (const member of members) count(this.live.get(member.id)?.status ?? member.state);
-      else count(this.stateNow(id));
+      if (members) for (const [member, state] of members) count(this.live.get(member)?.status ?? state);
+      else if (!node.box) count(this.stateNow(id));
     }
+    for (const box of this.boxes.values()) if (box.state) count(this.boxState(box));
     const entries = [...counts].sort((left, right) => right[1] - left[1]);
     const key = JSON.stringify([entries, this.data.label, this.edges.size, this.theme.signature]);
     if (key === this.summaryKey) return;
@@ -347,13 +494,31 @@ export class GraphView {
 
   choose(id) {
     this.focused = id;
-    if (this.folds.has(id)) {
-      const name = id.slice(this.data.groupPrefix.length);
-      this.setState("unfolded", [...(this.data.unfolded ?? []), name]);
-      return;
-    }
+    const node = this.nodes.get(id);
+    if (node?.box) return this.close(node.box);
+    if (node?.fold) this.open(node);
+    if (this.folds.has(id)) return;
     this.mark(id);
     this.trigger("clicked", id);
+  }
+
+  /** Opens a fold in its place: the page answers with what is in it. */
+  open(node) {
+    this.opening = { id: node.id, at: this.cy.getElementById(node.id).renderedPosition() };
+    if (this.data.closed?.includes(node.id)) this.setState("closed", this.data.closed.filter((id) => id !== node.id));
+    this.setState("unfolded", [...(this.data.unfolded ?? []).filter((id) => id !== node.id), node.id]);
+  }
+
+  close(id) {
+    this.opening = { id, at: this.cy.getElementById(TOGGLE + id).renderedPosition() };
+    if (this.data.unfolded?.includes(id)) this.setState("unfolded", this.data.unfolded.filter((other) => other !== id));
+    if (this.boxes.get(id)?.kind === "container") this.setState("closed", [...(this.data.closed ?? []), id]);
+  }
+
+  foldAll() {
+    const containers = [...this.boxes.values()].filter((box) => box.kind === "container").map((box) => box.id);
+    if (this.data.unfolded?.length) this.setState("unfolded", []);
+    if (containers.length) this.setState("closed", [...(this.data.closed ?? []), ...containers]);
   }
 
   mark(id) {
@@ -364,8 +529,10 @@ export class GraphView {
   }
 
   setMark(id, on) {
-    this.cy.getElementById(id).toggleClass("selected", on);
-    this.options.get(id)?.setAttribute("aria-selected", String(on));
+    const drawn = this.nodes.has(id) || this.boxes.has(id) ? id : this.memberOf.get(id);
+    if (drawn === undefined) return;
+    this.cy.getElementById(drawn).toggleClass("selected", on);
+    this.options.get(drawn)?.setAttribute("aria-selected", String(on));
   }
 
   firstId() {
@@ -427,8 +594,7 @@ export class GraphView {
   showTip(element) {
     const node = this.nodes.get(element.id());
     if (!node) return;
-    const detail = this.detailNow(node.id);
-    this.tip.textContent = `${node.label}\n${stateOf(this.stateNow(node.id)).word}${detail ? ` · ${detail}` : ""}`;
+    this.tip.textContent = node.box ? `Fold ${node.label}` : this.words(node.id).replace(", ", "\n");
     this.tip.hidden = false;
     const box = element.renderedBoundingBox();
     const left = Math.min(Math.max(8, box.x1), this.frame.clientWidth - this.tip.offsetWidth - 8);
@@ -451,14 +617,28 @@ export class GraphView {
     return this.places.get(node.id) ?? { x: node.x, y: node.y };
   }
 
-  /** Puts the nodes where the frame shows them largest. */
+  /** Puts the nodes where the frame shows them largest; a graph with folds keeps its places. */
   arrange() {
-    const size = { width: NODE_WIDTH, height: NODE_HEIGHT };
     const { clientWidth, clientHeight } = this.frame;
-    this.places = arrange(this.data.nodes, clientWidth - 2 * PADDING, clientHeight - 2 * PADDING, size);
+    const plain = { places: new Map(), bands: null };
+    const room = [clientWidth - 2 * PADDING, clientHeight - 2 * PADDING];
+    const found = this.data.isFixed ? plain : arrange(this.data.nodes, ...room, SIZE);
+    this.places = found.places;
+    this.bands = found.bands;
     this.cy.batch(() => {
-      for (const [id, place] of this.places) this.cy.getElementById(id).position(place);
+      for (const [id, node] of this.nodes) this.cy.getElementById(id).position(this.placeOf(node));
+      this.drawLanes();
     });
+  }
+
+  drawLanes() {
+    for (const lane of this.lanes) this.cy.getElementById(lane.id).remove();
+    const bandOf = (node) => this.bands?.get(node.id) ?? 0;
+    const nodes = this.data.showLevels && !this.boxes.size ? this.data.nodes : [];
+    this.lanes = lanesOf(nodes, (node) => this.placeOf(node), bandOf, SIZE);
+    this.cy.add(
+      this.lanes.map(({ id, label, x, y, width, height }) => ({ group: "nodes", data: { id, text: label, width, height }, position: { x, y }, classes: "lane" })),
+    );
   }
 
   fit() {
@@ -470,12 +650,38 @@ export class GraphView {
       this.cy.zoom(1.1);
       this.cy.center();
     }
+    this.map.refresh();
+  }
+
+  /** Shows what came or went: an opened fold as a whole if it fits, everything else where it was. */
+  show() {
+    const opening = this.opening;
+    this.opening = null;
+    if (!opening || !this.frame.clientWidth) {
+      this.moved = false;
+      this.resized();
+      return;
+    }
+    this.arrange();
+    this.moved = true;
+    const element = this.cy.getElementById(opening.id);
+    if (element.empty()) return this.fit();
+    const zoom = this.cy.zoom();
+    const { x, y } = element.position();
+    if (!this.boxes.has(opening.id)) this.cy.pan({ x: opening.at.x - x * zoom, y: opening.at.y - y * zoom });
+    else this.cy.fit(element, PADDING);
+    if (this.cy.zoom() > 1.1) {
+      this.cy.zoom(1.1);
+      this.cy.center(element);
+    }
+    this.map.refresh();
   }
 
   resized() {
     if (!this.frame.clientWidth || !this.frame.clientHeight) return;
     this.cy.resize();
     if (!this.moved) this.fit();
+    this.map.refresh();
   }
 
   /** Moves the dashes of active edges while they can be seen and motion is welcome. */
@@ -502,6 +708,7 @@ export class GraphView {
   destroy() {
     cancelAnimationFrame(this.frameRequest);
     this.feed?.destroy();
+    this.map.destroy();
     this.sizes.disconnect();
     this.sight.disconnect();
     this.calm.removeEventListener("change", this.onCalm);

@@ -5,7 +5,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.components.graph.layout import COLUMN_GAP, LAYER_GAP, ROW_GAP, layered
@@ -34,6 +34,7 @@ def graphs(draw: st.DrawFn, *, cycles: bool) -> Graph:
     )
 
 
+@settings(deadline=None)
 @given(graphs(cycles=True))
 def test_every_node_has_one_place_and_no_two_overlap(graph: Graph):
     nodes, edges = graph
@@ -45,6 +46,7 @@ def test_every_node_has_one_place_and_no_two_overlap(graph: Graph):
             assert abs(x - other_x) >= COLUMN_GAP or abs(y - other_y) >= ROW_GAP
 
 
+@settings(deadline=None)
 @given(graphs(cycles=False))
 def test_without_cycles_every_edge_goes_to_the_right(graph: Graph):
     nodes, edges = graph
@@ -54,6 +56,7 @@ def test_without_cycles_every_edge_goes_to_the_right(graph: Graph):
             assert places[edge["target"]][0] - places[edge["source"]][0] >= LAYER_GAP
 
 
+@settings(deadline=None)
 @given(graphs(cycles=True))
 def test_the_same_graph_gives_the_same_picture(graph: Graph):
     assert layered(*graph) == layered(*graph)
