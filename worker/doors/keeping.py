@@ -141,8 +141,7 @@ def _changed(definition: Definition, old: Definition) -> frozenset[str]:
 
 
 def _body(node: Node) -> Sequence[Node]:
-    body = getattr(node, "body", None)
-    return () if body is None else body.nodes
+    return () if node.body is None else node.body.nodes
 
 
 def _path_of(definition: Definition, address: str) -> _Path:

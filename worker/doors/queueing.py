@@ -247,7 +247,7 @@ _INSERT = text(
 
 
 def _concurrency(definition: Definition, params: Mapping[str, Any]) -> tuple[str | None, int | None]:
-    rule = getattr(definition, "concurrency", None)
+    rule = definition.concurrency
     if rule is None:
         return None, None
     return as_text(resolve(rule.key, {"params": params}))[:MAX_KEY_LENGTH], rule.limit

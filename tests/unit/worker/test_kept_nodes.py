@@ -1,13 +1,12 @@
 """Which results a retry keeps."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 
 from analytics.core.errors import InputError
 from worker.doors.keeping import kept_nodes
-from worker.workflow.definition import Definition, Node
+from worker.workflow.definition import Body, Definition, Node
 
 
 def chain(*extra: Node) -> Definition:
@@ -71,18 +70,8 @@ def test_with_a_newer_version_what_it_has_otherwise_is_done_again():
     assert set(kept) == {("a", -1), ("d", -1)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Loop:
-    """Stands for a node with a body."""
-
-    id: str
-    kind: str
-    needs: tuple[str, ...]
-    body: SimpleNamespace
-
-
-def loop(name: str, *inner: object, kind: str = "foreach", needs: tuple[str, ...] = ()) -> Loop:
-    return Loop(name, kind, needs, SimpleNamespace(nodes=inner))
+def loop(name: str, *inner: Node, kind: str = "foreach", needs: tuple[str, ...] = ()) -> Node:
+    return Node(name, kind, needs=needs, body=Body(inner))
 
 
 def each(*, kind: str = "foreach") -> Definition:
