@@ -1,21 +1,25 @@
 """Reads one run for its feed: whole at first, then only the nodes that changed."""
 
 import uuid
-from functools import partial
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
 from analytics.store.engine import async_session_scope
 from analytics.store.queries import runs
-from analytics.store.queries.runs import RunDetail
+from analytics.store.queries.queue import queue_position
 from dashboard.live.feed import Reading
 from dashboard.live.run_states import RunStates
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 _EXISTS = text("SELECT EXISTS (SELECT FROM run WHERE id = :id)")
+_HEAD = text(
+    "SELECT status, attempt, started_at, finished_at, error ->> 'message' AS error FROM run"
+    " WHERE id = :id AND created_at = :created_at"
+)
 
 
 async def run_exists(engine: AsyncEngine, run_id: uuid.UUID) -> bool:
@@ -31,31 +35,41 @@ class RunReader:
         self._engine = engine
         self._run_id = run_id
         self._states: RunStates | None = None
+        self._created_at: datetime | None = None
+        self._since: datetime | None = None
 
     async def read(self) -> Reading:
         """Return how the run and its nodes stand; a run that is gone reads as removed, and over."""
         async with async_session_scope(self._engine) as session:
-            detail = await session.run_sync(partial(_detail, run_id=self._run_id))
-        if detail is None:
+            head = await session.run_sync(self._advance)
+        if head is None or self._states is None:
             return Reading({}, {"run": {"id": str(self._run_id), "status": "removed"}}, is_over=True)
+        return Reading(dict(self._states.entries), {"run": head}, is_over=head["status"] in ENDED)
+
+    def _advance(self, session: Session) -> dict[str, Any] | None:
+        """Take over what changed; the run's state is read before its nodes, so that an end is never told too early."""
         if self._states is None:
+            detail = runs.run_detail(session, self._run_id, with_outputs=False)
+            if detail is None:
+                return None
+            self._created_at, self._since = detail.row.created_at, detail.read_at
             self._states = RunStates(detail.spec)
-        self._states.apply(detail.nodes)
-        return Reading(dict(self._states.entries), {"run": _run(detail)}, is_over=detail.row.status in ENDED)
+            self._states.apply(detail.nodes)
+        head = session.execute(_HEAD, {"id": self._run_id, "created_at": self._created_at}).one_or_none()
+        if head is None or self._since is None:
+            return None
+        nodes, self._since = runs.changed_nodes(session, self._run_id, self._since)
+        self._states.apply(nodes)
+        position = queue_position(session, self._run_id) if head.status == "queued" else None
+        return self._told(head, position)
 
-
-def _detail(session: Session, run_id: uuid.UUID) -> RunDetail | None:
-    return runs.run_detail(session, run_id)
-
-
-def _run(detail: RunDetail) -> dict[str, Any]:
-    row = detail.row
-    return {
-        "id": str(row.id),
-        "status": row.status,
-        "attempt": row.attempt,
-        "queue_position": detail.queue_position,
-        "started_at": row.started_at,
-        "finished_at": row.finished_at,
-        "error": row.error_message,
-    }
+    def _told(self, head: Row[Any], position: int | None) -> dict[str, Any]:
+        return {
+            "id": str(self._run_id),
+            "status": head.status,
+            "attempt": head.attempt,
+            "queue_position": position,
+            "started_at": head.started_at,
+            "finished_at": head.finished_at,
+            "error": head.error,
+        }
