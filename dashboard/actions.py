@@ -19,6 +19,7 @@ from dashboard.auth.sessions import Viewer
 from dashboard.auth.viewer import current_viewer, require
 from dashboard.components import states
 from dashboard.context import get_context
+from dashboard.reading import Question
 from worker.doors.again import Version
 from worker.doors.control import Attention, Decision
 from worker.enqueue import BulkReport, QueuedRun
@@ -290,5 +291,22 @@ def _allowed(role: Role, doing: str) -> Viewer:
 
 
 def _changed_runs() -> None:
-    for question in (data.latest_runs, data.list_runs, data.run_counts, data.run, data.queue_state):
+    for question in _OF_RUNS:
         question.forget()
+
+
+_OF_RUNS: tuple[Question[..., Any], ...] = (
+    data.latest_runs,
+    data.list_runs,
+    data.page_of_runs,
+    data.run_counts,
+    data.run,
+    data.run_without_outputs,
+    data.run_events,
+    data.related_runs,
+    data.open_waits,
+    data.queue_state,
+    data.queued_runs,
+    data.dead_letters,
+)
+"""What reads runs; read anew after something was done with one."""
