@@ -14,8 +14,10 @@ import psutil
 
 from analytics.core.logging import get_logger
 from analytics.core.settings import Settings
-from worker.pools.messages import ChildAnswer, ChildRequest
+from worker.pools.child_output import ChildOutput
+from worker.pools.messages import ChildAnswer, ChildLine, ChildMessage, ChildRequest
 from worker.runtime import Failure, NodeDiedError
+from worker.workflow.logs import NodeLog
 from worker.workflow.transports import timed_out
 
 MAX_REQUESTS = 200
@@ -32,6 +34,7 @@ class ChildProcess:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        self._output: ChildOutput | None = None
         self._lifeline: int | None = None
         self._lock = threading.RLock()
         self._requests = 0
@@ -44,25 +47,42 @@ class ChildProcess:
         process = self._process
         return None if process is None else process.pid
 
-    def ask(self, request: ChildRequest) -> ChildAnswer:
-        """Have the child carry *request*; when it takes too long it is killed."""
+    def ask(self, request: ChildRequest, log: NodeLog | None = None) -> ChildAnswer:
+        """Have the child carry *request*; when it takes too long it is killed. What it says goes to *log*."""
         self._replace_if_worn()
-        pipe = self._start_if_needed()
-        timeout_s = request.timeout.total_seconds()
+        pipe, output = self._start_if_needed()
         self._killed_because = None
         self._requests += 1
         try:
             self._wait_until_loaded(pipe)
+            output.begin(log)
             pipe.send(request)
-            if not pipe.poll(timeout_s):
+            return self._listen(pipe, output, request, log)
+        except (EOFError, OSError):
+            output.end()
+            return ChildAnswer(None, self._death(request.node_id))
+
+    def _listen(self, pipe: Connection, output: ChildOutput, request: ChildRequest, log: NodeLog | None) -> ChildAnswer:
+        """Take what the child says until its answer, or until its time is over."""
+        timeout_s = request.timeout.total_seconds()
+        ends = time.monotonic() + timeout_s
+        while True:
+            if output.wait(pipe, ends - time.monotonic()):
+                message: ChildMessage = pipe.recv()
+                if isinstance(message, ChildAnswer):
+                    output.end()
+                    return message
+                if log is None:
+                    continue
+                if isinstance(message, ChildLine):
+                    log.write(message.level, message.message)
+                else:
+                    log.skip(message.lines, message.size_bytes)
+            elif time.monotonic() >= ends:
                 self.kill("timeout")
+                output.end()
                 failure = timed_out(request.node_id, timeout_s)
                 return ChildAnswer(None, Failure(failure.code, failure.message, retryable=True))
-            answer: ChildAnswer = pipe.recv()
-        except (EOFError, OSError):
-            return ChildAnswer(None, self._death(request.node_id))
-        else:
-            return answer
 
     def _wait_until_loaded(self, pipe: Connection) -> None:
         """Wait for the child's first word, so that loading models does not count against a node's time."""
@@ -119,26 +139,34 @@ class ChildProcess:
                 _log.info("child replaced because it grew", pid=process.pid)
                 self.close()
 
-    def _start_if_needed(self) -> Connection:
-        if self._pipe is not None and self._process is not None and self._process.poll() is None:
-            return self._pipe
+    def _start_if_needed(self) -> tuple[Connection, ChildOutput]:
+        if (
+            self._pipe is not None
+            and self._output is not None
+            and self._process is not None
+            and self._process.poll() is None
+        ):
+            return self._pipe, self._output
         self._forget()
         ours, theirs = Pipe()
         lifeline, held = os.pipe()
+        output = ChildOutput()
+        given = (theirs.fileno(), lifeline, *output.given)
         started = time.perf_counter()
         with self._lock:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "worker.pools.child", str(theirs.fileno()), str(lifeline)],
-                pass_fds=(theirs.fileno(), lifeline),
+                [sys.executable, "-m", "worker.pools.child", *map(str, given)],
+                pass_fds=given,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
             )
         theirs.close()
         os.close(lifeline)
-        self._pipe, self._lifeline, self._requests, self._is_loaded = ours, held, 0, False
+        output.close_given()
+        self._pipe, self._output, self._lifeline, self._requests, self._is_loaded = ours, output, held, 0, False
         ours.send(self._settings)
         _log.info("child started", pid=self._process.pid, duration_s=round(time.perf_counter() - started, 3))
-        return ours
+        return ours, output
 
     def _forget(self) -> int | None:
         """Drop what belongs to the child; return its exit code, or None when there was none."""
@@ -147,6 +175,9 @@ class ChildProcess:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None

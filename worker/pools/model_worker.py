@@ -4,6 +4,7 @@
 """
 
 import signal
+import threading
 
 from analytics.core.logging import get_logger
 from analytics.core.settings import Settings
@@ -12,6 +13,7 @@ from worker.jobs import nodes
 from worker.pools.child_process import ChildProcess
 from worker.pools.process import WorkerProcess, worker_process
 from worker.pools.rq_worker import OneQueueWorker, work_until_stopped
+from worker.workflow.logs import LogWriter
 
 
 class ModelWorker(OneQueueWorker):
@@ -34,8 +36,10 @@ class ModelWorker(OneQueueWorker):
 def model_worker(settings: Settings) -> None:
     """Carry nodes until SIGTERM."""
     with worker_process("model", settings, slots=1) as process:
-        child = ChildProcess(settings)
-        carrier = nodes.Carrier(process.engine, child.ask, executor=process.name, stop=process.stop)
+        child, logs, ended = ChildProcess(settings), LogWriter(process.engine), threading.Event()
+        writing = threading.Thread(target=logs.write_until, args=(ended,), name="logs")
+        writing.start()
+        carrier = nodes.Carrier(process.engine, child.ask, executor=process.name, stop=process.stop, logs=logs)
         process.slots_used = lambda: carrier.busy
         nodes.bind(carrier)
         try:
@@ -43,4 +47,6 @@ def model_worker(settings: Settings) -> None:
             work_until_stopped(process, lambda: ModelWorker(process, child))
         finally:
             child.close()
+            ended.set()
+            writing.join()
             get_logger(__name__).info("child ended", worker=process.name)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import text
@@ -29,7 +29,6 @@ __all__ = [
     "MAX_ROW_BYTES",
     "OUTPUT_NAME",
     "ArtifactBox",
-    "ArtifactRef",
     "ArtifactRow",
     "StoredArtifact",
     "insert",
@@ -72,15 +71,6 @@ _READ = text("SELECT id, name, media_type, size_bytes, sha256, content FROM arti
 _CONTENTS = text("SELECT id, content FROM artifact WHERE id = ANY(:ids)")
 
 
-class ArtifactRef(TypedDict):
-    """What a node gets for what it saved, to put into its output."""
-
-    artifact: str
-    name: str
-    media_type: str
-    size_bytes: int
-
-
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
     """An artifact that is to be stored."""
@@ -116,8 +106,11 @@ class ArtifactBox:
         self._address = address
         self.rows: list[ArtifactRow] = []
 
-    def save(self, name: str, content: bytes, media_type: str) -> ArtifactRef:
+    def save(self, name: str, content: bytes, media_type: str) -> dict[str, Any]:
         """Keep *content* under *name*; it is stored when the node is completed.
+
+        Returns:
+            What to put into the node's output: ``artifact`` (its id), ``name``, ``media_type`` and ``size_bytes``.
 
         Raises:
             InputError: If the name was given before or cannot be used, or a limit is passed; it was not kept.
@@ -125,7 +118,7 @@ class ArtifactBox:
         self._check(name, content)
         row = _row(self._address, name, media_type, bytes(content))
         self.rows.append(row)
-        return ArtifactRef(artifact=str(row.id), name=name, media_type=media_type, size_bytes=row.size_bytes)
+        return {"artifact": str(row.id), "name": name, "media_type": media_type, "size_bytes": row.size_bytes}
 
     def _check(self, name: str, content: bytes) -> None:
         if not name or len(name) > _MAX_NAME or "\0" in name or "/" in name or name == OUTPUT_NAME:

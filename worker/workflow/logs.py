@@ -111,9 +111,15 @@ class NodeLog:
         """Log *message*."""
         self.write("error", message)
 
-    def write(self, level: Level, message: str) -> None:
-        """Log *message*; what no text of PostgreSQL can hold is replaced, and what is too long is cut."""
-        message, size = _fitting(message)
+    def write(self, level: Level, message: str, *, more_bytes: int = 0) -> None:
+        """Log *message*; what no text of PostgreSQL can hold is replaced, and what is too long is cut.
+
+        Args:
+            level: How much it matters.
+            message: One line, usually.
+            more_bytes: What was cut off before.
+        """
+        message, size = _fitting(message, more_bytes)
         with self._lock:
             if not self.is_full and self.lines < MAX_LINES and self._bytes + size <= MAX_BYTES:
                 line = LogLine(self._address, self._attempt, self._first + self.lines, utc_now(), level, message)
@@ -305,17 +311,18 @@ def _arrays(lines: Sequence[LogLine]) -> tuple[list[Any], ...]:
     )
 
 
-def _fitting(message: str) -> tuple[str, int]:
+def _fitting(message: str, more_bytes: int) -> tuple[str, int]:
     """Return *message* as PostgreSQL can hold it and no longer than a line may be, with its size in bytes."""
     if "\0" in message:
         message = message.replace("\0", "\ufffd")
-    if message.isascii() and len(message) <= MAX_LINE_BYTES:
+    if not more_bytes and len(message) <= MAX_LINE_BYTES and message.isascii():
         return message, len(message)
     encoded = message.encode("utf-8", "replace")
-    if len(encoded) <= MAX_LINE_BYTES:
+    if not more_bytes and len(encoded) <= MAX_LINE_BYTES:
         return encoded.decode(), len(encoded)
-    kept = encoded[:MAX_LINE_BYTES].decode("utf-8", "ignore")
-    return f"{kept} … ({len(encoded) - MAX_LINE_BYTES:,} more bytes)", MAX_LINE_BYTES
+    kept = encoded[:MAX_LINE_BYTES]
+    more_bytes += len(encoded) - len(kept)
+    return f"{kept.decode('utf-8', 'ignore')} … ({more_bytes:,} more bytes)", len(kept)
 
 
 def _held_bytes(lines: Sequence[LogLine]) -> int:

@@ -75,3 +75,20 @@ WAIT = NodeKind("test.wait", "Waits.", SCHEMA, Transport.INLINE, Idempotence.IDE
 THREAD = NodeKind("test.thread", "Waits in a thread.", SCHEMA, Transport.THREAD, Idempotence.IDEMPOTENT, wait_in_thread)
 UNSAFE = NodeKind("test.unsafe", "Must not run twice.", SCHEMA, Transport.INLINE, Idempotence.UNSAFE, wait)
 CHILD = NodeKind("test.child", "Waits in a child.", SCHEMA, Transport.PROCESS, Idempotence.IDEMPOTENT, wait_in_child)
+
+
+def run_code(call: NodeCall) -> Any:
+    names = {"call": call}
+    exec(call.config["code"], names)  # noqa: S102 - a test says what a node does
+    return names.get("output")
+
+
+CODE = NodeKind(
+    "test.code",
+    "Runs Python.",
+    {"type": "object"},
+    Transport.PROCESS,
+    Idempotence.IDEMPOTENT,
+    run_code,
+    literals=("code",),
+)
