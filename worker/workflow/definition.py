@@ -24,7 +24,7 @@ from analytics.store.tables.workflows import Workflow, WorkflowVersion
 from worker.workflow.checks import CONTROL_KINDS, DEFINITION_SCHEMA, config_validator, definition_problems, split_need
 from worker.workflow.durations import parse_duration
 from worker.workflow.graphs import UNKNOWN_DURATION_S, find_cycle, level_lists, longest_path, weights
-from worker.workflow.source import Problem, Source, read_source
+from worker.workflow.source import Problem, Source, read_source, read_value
 
 __all__ = [
     "DEFINITION_SCHEMA",
@@ -199,7 +199,7 @@ def parse_definition(source: str | Mapping[str, Any]) -> Definition:
         InputError: If it cannot be used; ``context["problems"]`` lists every problem found, each with
             ``line`` (from 1, or None), ``path`` and ``reason``. Nothing was stored.
     """
-    read = read_source(source) if isinstance(source, str) else Source(value=source)
+    read = read_source(source) if isinstance(source, str) else read_value(source)
     problems = list(read.problems)
     if not problems or read.value is not None:
         problems += definition_problems(read.value)
@@ -366,8 +366,8 @@ def _node(item: Mapping[str, Any]) -> Node:
         priority=item.get("priority", 0),
         estimated_duration_s=item.get("estimated_duration_s"),
         name=item.get("name") or None,
-        run_if=RunIf(item.get("run_if", "all")),
-        on_error=OnError(item.get("on_error", "fail")),
+        run_if=RunIf(item["run_if"]) if "run_if" in item else RunIf.ALL,
+        on_error=OnError(item["on_error"]) if "on_error" in item else OnError.FAIL,
         cache_ttl=None if cache is None else parse_duration(cache),
         backoff=None if backoff is None else _backoff(backoff),
         group=item.get("group"),
@@ -378,7 +378,7 @@ def _node(item: Mapping[str, Any]) -> Node:
 
 def _needs(written: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Return plain ids in their order, and the branches named of each."""
-    if not any("." in need for need in written):
+    if not any(["." in need for need in written]):  # noqa: C419 - twice as fast, and there may be 10,000
         return tuple(written), {}
     branches: dict[str, tuple[str, ...]] = {}
     ids: dict[str, None] = {}

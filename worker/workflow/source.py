@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import yaml
 
 from analytics.core.errors import InputError
@@ -21,6 +22,7 @@ _INT = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
 _FLOAT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _CONSTANTS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
+_MAY_BE_NUMBER = frozenset("-0123456789")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -43,16 +45,22 @@ class Source:
     """A parsed text."""
 
     value: Any = None
-    lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    first_line: int | None = None
+    """Line of the value itself; None when there are no lines."""
+    marks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    """Each mapping and list by identity, with the lines of its items in the same shape."""
 
     def line_of(self, path: Path) -> int | None:
         """Return the line of the value at *path*, or of the nearest value around it."""
-        for length in range(len(path), -1, -1):
-            line = self.lines.get(path[:length])
-            if line is not None:
-                return line
-        return None
+        line, value = self.first_line, self.value
+        for part in path:
+            marked = self.marks.get(id(value))
+            try:
+                line, value = marked[1][part], value[part]  # type: ignore[index]
+            except (KeyError, IndexError, TypeError):
+                break
+        return line
 
 
 def read_source(text: str) -> Source:
@@ -61,13 +69,10 @@ def read_source(text: str) -> Source:
     Raises:
         InputError: If it is larger than 4 MiB.
     """
-    size = len(text.encode("utf-8", errors="replace"))
-    if size > MAX_SOURCE_BYTES:
-        raise InputError(
-            f"The definition has {size / 2**20:.1f} MiB, more than {MAX_SOURCE_BYTES // 2**20} MiB; it was not read."
-            " Split it into several workflows.",
-            problems=[{"line": None, "path": "", "reason": "too large"}],
-        )
+    size = len(text)
+    if size <= MAX_SOURCE_BYTES:
+        size = len(text.encode("utf-8", errors="replace"))
+    _check_size(size)
     source = Source()
     try:
         source.value = _Builder(source, yaml.parse(text, Loader=_LOADER)).document()
@@ -82,6 +87,31 @@ def read_source(text: str) -> Source:
     return source
 
 
+def read_value(value: Any) -> Source:
+    """Take *value*, which somebody else has parsed; what keeps it from being JSON is in ``problems``.
+
+    Raises:
+        InputError: If it is larger than 4 MiB as JSON.
+    """
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError as error:
+        deep = "recursion" in str(error).lower()
+        reason = f"nested deeper than {MAX_DEPTH} levels" if deep else f"it is not JSON: {error}"
+        return Source(problems=[Problem((), reason)])
+    _check_size(len(encoded))
+    return Source(value=value)
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_SOURCE_BYTES:
+        raise InputError(
+            f"The definition has {size_bytes / 2**20:.1f} MiB, more than {MAX_SOURCE_BYTES // 2**20} MiB; it was not"
+            " read. Split it into several workflows.",
+            problems=[{"line": None, "path": "", "reason": "too large"}],
+        )
+
+
 class _TooDeepError(Exception):
     def __init__(self, line: int) -> None:
         super().__init__(line)
@@ -89,75 +119,90 @@ class _TooDeepError(Exception):
 
 
 class _Builder:
+    """Builds plain values out of events; *path* is where it is at the moment."""
+
     def __init__(self, source: Source, events: Iterator[Any]) -> None:
         self._source = source
-        self._events = events
+        self._next = events.__next__
+        self._marks = source.marks
+        self._path: list[str | int] = []
 
     def document(self) -> Any:
-        for event in self._events:
+        while True:
+            event = self._next()
             if isinstance(event, yaml.StreamStartEvent | yaml.DocumentStartEvent):
                 continue
             if isinstance(event, yaml.StreamEndEvent):
                 return None
-            value = self._value(event, ())
-            for rest in self._events:
-                if isinstance(rest, yaml.DocumentStartEvent):
-                    self._problem((), "more than one document", rest)
+            self._source.first_line = _line(event)
+            value = self._value(event)
+            while not isinstance(event, yaml.StreamEndEvent):
+                event = self._next()
+                if isinstance(event, yaml.DocumentStartEvent):
+                    self._problem("more than one document", event)
                     break
             return value
-        return None
 
-    def _value(self, event: Any, path: Path) -> Any:
-        self._source.lines[path] = _line(event)
-        if len(path) > MAX_DEPTH:
-            raise _TooDeepError(_line(event))
-        if isinstance(event, yaml.AliasEvent):
-            self._problem(path, f"aliases are not read; write *{event.anchor} out", event)
+    def _value(self, event: Any) -> Any:
+        kind = type(event)
+        if kind is yaml.AliasEvent:
+            self._problem(f"aliases are not read; write *{event.anchor} out", event)
             return None
         if event.tag not in _TAGS:
-            self._problem(path, f"the tag {event.tag} is not read", event)
-        if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._list(path)
-        return self._mapping(path)
+            self._problem(f"the tag {event.tag} is not read", event)
+        if kind is yaml.ScalarEvent:
+            return event.value if event.style or not event.implicit[0] else _scalar(event.value)
+        if len(self._path) >= MAX_DEPTH:
+            raise _TooDeepError(_line(event))
+        return self._list() if kind is yaml.SequenceStartEvent else self._mapping()
 
-    def _scalar(self, event: Any) -> Any:
-        if event.style or not event.implicit[0]:
-            return event.value
-        text = event.value
-        if text in _CONSTANTS:
-            return _CONSTANTS[text]
-        if _INT.fullmatch(text):
-            return int(text)
-        if _FLOAT.fullmatch(text):
-            return float(text)
-        return text
-
-    def _list(self, path: Path) -> list[Any]:
+    def _list(self) -> list[Any]:
         items: list[Any] = []
-        for event in self._events:
-            if isinstance(event, yaml.SequenceEndEvent):
+        lines: list[int] = []
+        self._marks[id(items)] = (items, lines)
+        self._path.append(0)
+        while True:
+            event = self._next()
+            if type(event) is yaml.SequenceEndEvent:
                 break
-            items.append(self._value(event, (*path, len(items))))
+            lines.append(_line(event))
+            self._path[-1] = len(items)
+            items.append(self._value(event))
+        self._path.pop()
         return items
 
-    def _mapping(self, path: Path) -> dict[str, Any]:
+    def _mapping(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for event in self._events:
-            if isinstance(event, yaml.MappingEndEvent):
+        lines: dict[str, int] = {}
+        self._marks[id(found)] = (found, lines)
+        self._path.append("")
+        while True:
+            event = self._next()
+            if type(event) is yaml.MappingEndEvent:
                 break
-            if not isinstance(event, yaml.ScalarEvent):
+            if type(event) is not yaml.ScalarEvent:
                 raise yaml.MarkedYAMLError(problem="a key has to be text", problem_mark=event.start_mark)
-            key, line = event.value, _line(event)
+            key = event.value
+            self._path[-1] = key
             if key in found:
-                self._problem((*path, key), "given twice", event)
-            found[key] = self._value(next(self._events), (*path, key))
-            self._source.lines[(*path, key)] = line
+                self._problem("given twice", event)
+            lines[key] = _line(event)
+            found[key] = self._value(self._next())
+        self._path.pop()
         return found
 
-    def _problem(self, path: Path, reason: str, event: Any) -> None:
-        self._source.problems.append(Problem(path, reason, _line(event)))
+    def _problem(self, reason: str, event: Any) -> None:
+        self._source.problems.append(Problem(tuple(self._path), reason, _line(event)))
+
+
+def _scalar(text: str) -> Any:
+    """Return what plain *text* means in YAML 1.2's core: a number, a constant, or text."""
+    first = text[:1]
+    if first in _MAY_BE_NUMBER:
+        if _INT.fullmatch(text):
+            return int(text)
+        return float(text) if _FLOAT.fullmatch(text) else text
+    return _CONSTANTS.get(text, text)
 
 
 def _line(event: Any) -> int:
