@@ -23,6 +23,7 @@ from streamlit import file_util
 ASSETS = Path(__file__).parent.parent / "assets"
 _GRAPH = Path(__file__).parent.parent / "components" / "graph" / "assets"
 _GRAPH_URL = "/_stcore/bidi-components/helmsight.graph/"
+_SOURCE_URL = "/_stcore/bidi-components/helmsight.source/"
 _FOREVER = "public, max-age=31536000, immutable"
 _DAY = "public, max-age=86400"
 _COMPRESSED = frozenset({".js", ".css", ".svg", ".json", ".wasm", ".map", ".html", ".txt", ".ttf"})
@@ -58,9 +59,7 @@ class Bundles:
     """Compressed files by their path in URLs, made when first asked for."""
 
     def __init__(self, static_root: Path, assets: Path = ASSETS) -> None:
-        self._files = (
-            _files(static_root / "static", "/static/") | _files(assets, "/assets/") | _files(_GRAPH, _GRAPH_URL)
-        )
+        self._files = _files(static_root / "static", "/static/") | _files(assets, "/assets/") | _component_files()
         self._made: dict[str, Bundle] = {}
         self._lock = threading.Lock()
         index = static_root / "index.html"
@@ -154,6 +153,13 @@ def _bundle(path: Path) -> Bundle:
         if len(packed) < len(content):
             return Bundle(packed, media_type, etag, is_gzip=True)
     return Bundle(content, media_type, etag, is_gzip=False)
+
+
+def _component_files() -> dict[str, Path]:
+    """Return the bundles of our two components, each below the address that Streamlit gives it."""
+    graph, source = _files(_GRAPH, _GRAPH_URL), _files(_GRAPH, _SOURCE_URL)
+    own = {address: path for address, path in source.items() if path.name.startswith("source-")}
+    return {address: path for address, path in graph.items() if not path.name.startswith("source-")} | own
 
 
 def _files(root: Path, prefix: str) -> dict[str, Path]:

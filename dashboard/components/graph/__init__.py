@@ -11,21 +11,13 @@ is answered with ``pong``. After a message whose ``run`` has a final ``status``,
 4401 or 4403 (signed out), the component does not try again.
 """
 
-import functools
-import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit.components.v2.get_bidi_component_manager import get_bidi_component_manager
-from streamlit.components.v2.manifest_scanner import ComponentConfig, ComponentManifest
-from streamlit.components.v2.types import ComponentRenderer
 
 from dashboard.components.graph.model import picture
-
-_FOLDER = Path(__file__).parent
-NAME = "helmsight.graph"
+from dashboard.components.graph.registration import renderer
 
 
 def graph(
@@ -66,7 +58,7 @@ def graph(
     unfolded = [str(name) for name in state.get("unfolded") or ()]
     closed = [str(name) for name in state.get("closed") or ()]
     data = picture(nodes, edges, unfolded=unfolded, closed=closed, critical=critical).as_data()
-    result = _renderer()(
+    result = renderer("graph")(
         key=key,
         data=data
         | {
@@ -89,35 +81,3 @@ def graph(
 
 def _no_reaction() -> None:
     """Stand in for a callback: Streamlit returns only values that have one."""
-
-
-def _renderer() -> ComponentRenderer:
-    _declare()
-    return _registered()
-
-
-@functools.cache
-def _registered() -> ComponentRenderer:
-    return st.components.v2.component(NAME, js="graph-*.js")
-
-
-def _declare() -> None:
-    """Tell Streamlit where our files are, unless it found them itself.
-
-    It finds them in an installed wheel. In an editable install it looks only for a package named as the
-    distribution, which we do not have.
-    """
-    manager = get_bidi_component_manager()
-    if manager.get_component_asset_root(NAME) is None:
-        manager.register_from_manifest(_manifest(), _FOLDER)
-
-
-@functools.cache
-def _manifest() -> ComponentManifest:
-    content = tomllib.loads((_FOLDER / "pyproject.toml").read_text(encoding="utf-8"))
-    project, components = content["project"], content["tool"]["streamlit"]["component"]["components"]
-    return ComponentManifest(
-        name=project["name"],
-        version=project["version"],
-        components=[ComponentConfig.from_dict(component) for component in components],
-    )

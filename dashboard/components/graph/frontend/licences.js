@@ -2,6 +2,7 @@
 import { copyFileSync, readdirSync, statSync } from "node:fs";
 
 copyFileSync("node_modules/cytoscape/LICENSE", "../assets/LICENSE.cytoscape.txt");
+copyFileSync("node_modules/@codemirror/view/LICENSE", "../assets/LICENSE.codemirror.txt");
 for (const name of readdirSync("../assets")) {
   console.log(name, statSync(`../assets/${name}`).size, "bytes");
 }

@@ -35,9 +35,33 @@ def test_a_page_shows_it_without_any_set_up():
     assert data["liveUrl"] == "/ws/agent-status"
 
 
-def test_the_bundle_is_there_once_with_its_licence():
+def write() -> None:
+    import streamlit as st  # noqa: PLC0415 - as above
+
+    from dashboard.components.graph.source_text import source_text, typed_text  # noqa: PLC0415
+
+    problems = [{"line": 2, "path": "nodes", "reason": "nothing"}]
+    source_text("name: a", key="text", revision=3, saved="name: a", problems=problems, go_to=(2, 1))
+    st.text(f"typed: {typed_text('text', 3)}, of another text: {typed_text('text', 2)}")
+
+
+def test_a_text_is_shown_with_what_is_wrong_in_it():
+    app = AppTest.from_function(write, default_timeout=20).run()
+    assert not app.exception
+    element = app.get("bidi_component")[0].proto
+    assert element.component_name == "helmsight.source"
+    data = json.loads(element.json)
+    assert data["text"] == "name: a"
+    assert data["problems"] == [{"line": 2, "reason": "nothing"}]
+    assert data["goTo"] == {"line": 2, "number": 1}
+    assert app.text[0].value == "typed: None, of another text: None"
+
+
+def test_each_bundle_is_there_once_with_the_licences_of_what_is_in_it():
     assets = Path(package.__file__).parent / "assets"
     assert len(list(assets.glob("graph-*.js"))) == 1
+    assert len(list(assets.glob("source-*.js"))) == 1
+    assert "Haverbeke" in (assets / "LICENSE.codemirror.txt").read_text(encoding="utf-8")
     assert "Cytoscape" in (assets / "LICENSE.cytoscape.txt").read_text(encoding="utf-8")
 
 
