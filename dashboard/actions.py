@@ -11,7 +11,7 @@ from analytics.core.clock import utc_now
 from analytics.core.errors import HelmsightError, InputError
 from analytics.core.ids import new_secret
 from analytics.store.engine import session_scope
-from analytics.store.queries import audit, identity
+from analytics.store.queries import audit, identity, views
 from dashboard import data, formats
 from dashboard.auth import accounts
 from dashboard.auth.roles import Role
@@ -59,6 +59,25 @@ def queued_words(queued: QueuedRun) -> str:
         estimate = f", usually takes {formats.duration(queued.estimated_duration_s)}"
     late = "" if queued.woken else " Redis is away: the run is kept and starts when Redis returns."
     return f"Queued: {place}{estimate}.{late}"
+
+
+# ---- Everybody who may open the page ----
+
+
+def save_view(page: str, *, name: str, query: Mapping[str, Any], shared: bool) -> None:
+    """Keep the filters *query* of a page under a name; one's own view of that name is replaced."""
+    viewer = _allowed(Role.ANALYST, "save a view")
+    with session_scope(get_context().engine) as session:
+        views.save_view(session, owner=viewer.actor, page=page, name=name, query=query, shared=shared)
+    data.saved_views.forget()
+
+
+def delete_view(view_id: uuid.UUID) -> None:
+    """Delete a view of one's own."""
+    viewer = _allowed(Role.ANALYST, "delete a view")
+    with session_scope(get_context().engine) as session:
+        views.delete_view(session, view_id, owner=viewer.actor)
+    data.saved_views.forget()
 
 
 # ---- Operators ----

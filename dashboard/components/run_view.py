@@ -56,7 +56,7 @@ def waited_s(node: NodeRow) -> float | None:
 
 STEP_COLUMNS: list[Column[NodeRow]] = [
     Column("Step", name_of),
-    Column("State", lambda node: look_of(RUN_LOOKS, node.status), "state", width="small"),
+    Column("State", lambda node: look_of(RUN_LOOKS, node.status), "state"),
     Column("Kind", lambda node: node.kind, width="small"),
     Column("Began", lambda node: node.started_at, "moment"),
     Column("Waited", waited_s, "seconds", width="small", help="For a slot, once it could begin."),

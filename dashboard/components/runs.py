@@ -1,4 +1,4 @@
-"""Runs as lists: a short one for the overview, a table for the operators' pages."""
+"""Runs as lists: a short one for other pages, a table that opens runs, one in which runs are marked."""
 
 from collections.abc import Sequence
 
@@ -20,6 +20,16 @@ COLUMNS: list[Column[RunRow]] = [
     Column("Origin", lambda run: "demo" if run.origin == "demo" else run.trigger, width="small"),
     Column("Error", lambda run: run.error_message, width="large"),
 ]
+LIST_COLUMNS: list[Column[RunRow]] = [
+    COLUMNS[0],
+    Column("State", lambda run: look_of(RUN_LOOKS, run.status), "state"),
+    COLUMNS[2],
+    Column("Waited", lambda run: run.wait_s, "seconds", width="small", help="From queued to started."),
+    Column("Duration", lambda run: run.duration_s, "seconds", width="small"),
+    Column("Tags", lambda run: ", ".join(run.tags) or None, width="small"),
+    *COLUMNS[4:],
+    Column("Number", lambda run: str(run.id), width="small", help="The run's id; its beginning can be searched for."),
+]
 
 
 def run_table(
@@ -29,6 +39,14 @@ def run_table(
     chosen = tables.table(rows, columns, alt=what, key=key, can_open=True, height="content")
     if chosen is not None:
         open_run(str(rows[chosen].id), filters)
+
+
+def marking_table(rows: Sequence[RunRow], filters: Filters, *, key: str, what: str) -> list[RunRow]:
+    """Draw *rows*; a click on the name opens the run. Return those that are marked."""
+    opened, marked = tables.marking_table(rows, LIST_COLUMNS, alt=what, key=key)
+    if opened is not None:
+        open_run(str(rows[opened].id), filters)
+    return [rows[index] for index in marked]
 
 
 def open_run(run_id: str, filters: Filters) -> None:
