@@ -72,7 +72,9 @@ class Carrier:
     def _log(self, node: RemoteNode) -> NodeLog | None:
         if self._logs is None:
             return None
-        return NodeLog(self._logs.put, NodeAddress(node.run_id, node.run_created_at, node.node_id), node.attempt)
+        return NodeLog(
+            self._logs.put, NodeAddress(node.run_id, node.run_created_at, node.node_id, node.map_index), node.attempt
+        )
 
     def _carried(self, node: RemoteNode, given: RemoteInput, log: NodeLog | None) -> ChildAnswer:
         request = ChildRequest(
@@ -81,6 +83,7 @@ class Carrier:
             run_created_at=node.run_created_at,
             node_id=node.node_id,
             attempt=node.attempt,
+            map_index=node.map_index,
             config=given.config,
             timeout=given.node.timeout,
             correlation_id=correlation_id(),
@@ -131,11 +134,11 @@ def bind(carrier: Carrier) -> None:
 
 
 @job
-def run_node(*, run_id: str, run_created_at: str, node_id: str, attempt: int) -> None:
+def run_node(*, run_id: str, run_created_at: str, node_id: str, attempt: int, map_index: int = -1) -> None:
     """Carry one attempt at one node.
 
     Safe to run twice: only the first takes the row of ``node_run`` from pending to running.
     """
     if _carrier is None:
         raise InvariantError("A node reached a process that carries none; the executor sends it again.")
-    _carrier.carry(RemoteNode(uuid.UUID(run_id), datetime.fromisoformat(run_created_at), node_id, attempt))
+    _carrier.carry(RemoteNode(uuid.UUID(run_id), datetime.fromisoformat(run_created_at), node_id, attempt, map_index))

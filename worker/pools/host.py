@@ -20,17 +20,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from analytics.core.errors import DependencyError
 from analytics.core.logging import correlated, get_logger
 from analytics.core.telemetry import SLOTS_USED
-from analytics.store.engine import driver_url, make_async_engine
+from analytics.store.engine import driver_url, make_async_engine, translated
 from worker.enqueue import CONTROL_CHANNEL, send_wake
 from worker.mcp.pool import McpPool
 from worker.pools.process import WorkerProcess
 from worker.runtime import Failure, attempted
+from worker.workflow.cache import NodeCache
 from worker.workflow.checkpoints import Checkpointer
+from worker.workflow.children import Children
 from worker.workflow.claim import claim, release
 from worker.workflow.executor import Execution, Services
 from worker.workflow.lease import beat_s, renew
+from worker.workflow.logs import LogWriter
 from worker.workflow.node_kind import WorkerResources
-from worker.workflow.reconcile import reconcile
+from worker.workflow.reconcile import WAKE_DUE, reconcile
 from worker.workflow.records import ClaimedRun, RunLostError
 from worker.workflow.remote import ModelDispatch
 from worker.workflow.retries import Backoff
@@ -38,7 +41,12 @@ from worker.workflow.transports import Transports
 
 T = TypeVar("T")
 
+CLAIM_BATCH = 16
+"""The most runs claimed at once, so that several workers share what is queued."""
+
 _LONGEST_WAIT_S = 2.0
+_LONGEST_TIMER_S = 60.0
+"""Runs that wait longer are woken by the reconciler, which looks every few seconds."""
 
 _log = get_logger(__name__)
 
@@ -62,6 +70,9 @@ class RunHost:
         self._thread = threading.Thread(target=self._loop.run_forever, name="runs", daemon=True)
         self._slots: dict[uuid.UUID, _Slot] = {}
         self._claiming = asyncio.Lock()
+        self._claim_soon: asyncio.Task[None] | None = None
+        self._waking: asyncio.Task[None] | None = None
+        self._closing = False
         self._freed = threading.Event()
         self._stack: AsyncExitStack | None = None
         self._engine: AsyncEngine | None = None
@@ -84,12 +95,13 @@ class RunHost:
         self._submit(self._open()).result()
 
     def claim_one(self) -> uuid.UUID | None:
-        """Claim the best queued run and start it; None when none waits or no slot is free.
+        """Claim the best queued runs and start them; return the best, or None when none waits or no slot is free.
 
         Raises:
             DependencyError: If PostgreSQL does not answer.
         """
-        return self._submit(self._claim_one()).result()
+        claimed = self._submit(self._claim()).result()
+        return claimed[0] if claimed else None
 
     def wait_for_slot(self, timeout_s: float) -> bool:
         """Wait until a slot is free; tell whether one is."""
@@ -118,6 +130,10 @@ class RunHost:
         stack.push_async_callback(self._engine.dispose)
         pool = await stack.enter_async_context(McpPool(process.settings))
         checkpoints = Checkpointer(self._engine, owner=process.name)
+        self.checkpoints = checkpoints
+        logs = LogWriter(process.engine)
+        stack.push_async_callback(_flushed, logs)
+        cache = NodeCache(self._engine, owner=process.name, lease=process.settings.worker.lease)
         self._dispatch = ModelDispatch(self._engine, process.redis, lease=process.settings.worker.lease)
         self._services = Services(
             settings=process.settings,
@@ -126,9 +142,14 @@ class RunHost:
             checkpoints=checkpoints,
             transports=Transports(self._dispatch),
             backoff=self._backoff,
+            logs=logs,
+            cache=cache,
+            children=Children(process.engine, process.redis, process.settings, owner=process.name),
         )
         for work in (
             checkpoints.write_forever,
+            logs.write_forever,
+            cache.work_forever,
             self._dispatch.watch_forever,
             self._renew_forever,
             self._look_forever,
@@ -139,6 +160,9 @@ class RunHost:
         self._stack = stack
 
     async def _close(self, drain_s: float) -> None:
+        self._closing = True
+        if self._claim_soon is not None:
+            await asyncio.gather(self._claim_soon, return_exceptions=True)
         tasks = [slot.task for slot in self._slots.values() if slot.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=drain_s)
@@ -163,23 +187,54 @@ class RunHost:
         except DependencyError as error:
             _log.warning("runs not given back; their leases run out", runs=len(run_ids), error=error.message)
 
-    async def _claim_one(self) -> uuid.UUID | None:
+    async def _claim(self) -> list[uuid.UUID]:
+        """Claim as many runs as there are free slots, but no more than one batch; return them, the best first."""
         assert self._engine is not None  # noqa: S101 - opened before
         assert self._services is not None  # noqa: S101
         async with self._claiming:
-            if self.slots_free <= 0:
-                return None
-            run = await claim(self._engine, owner=self._process.name, lease=self._process.settings.worker.lease)
-            if run is None:
-                return None
-            slot = _Slot(run, Execution(run, self._services), cancelled=run.cancel_requested)
-            earlier = self._slots.get(run.id)
-            if earlier is not None and earlier.task is not None:
-                earlier.task.cancel()  # We stood still, lost the run, and have it again.
-            self._slots[run.id] = slot
+            limit = min(self.slots_free, CLAIM_BATCH)
+            if limit <= 0 or self._closing:
+                return []
+            lease = self._process.settings.worker.lease
+            runs = await claim(self._engine, owner=self._process.name, lease=lease, limit=limit)
+            for run in runs:
+                slot = _Slot(run, Execution(run, self._services), cancelled=run.cancel_requested)
+                earlier = self._slots.get(run.id)
+                if earlier is not None and earlier.task is not None:
+                    earlier.task.cancel()  # We stood still, lost the run, and have it again.
+                self._slots[run.id] = slot
+                slot.task = asyncio.create_task(self._carry(slot), name=f"run {run.id}")
         SLOTS_USED.set(len(self._slots))
-        slot.task = asyncio.create_task(self._carry(slot), name=f"run {run.id}")
-        return run.id
+        return [run.id for run in runs]
+
+    def _look_for_runs(self) -> None:
+        """Claim what is queued soon, because somebody told that there is something."""
+        if self._claim_soon is None and not self._closing:
+            self._claim_soon = asyncio.create_task(self._claim_all())
+
+    async def _claim_all(self) -> None:
+        try:
+            while await self._claim():
+                continue
+        except DependencyError as error:
+            _log.warning("queue not looked at", error=error.message)
+        finally:
+            self._claim_soon = None
+
+    async def _wake_due(self) -> None:
+        """Queue waiting runs whose time has come."""
+        assert self._engine is not None  # noqa: S101 - opened before
+        try:
+            with translated():
+                async with self._engine.begin() as connection:
+                    await connection.execute(WAKE_DUE)
+        except DependencyError as error:
+            _log.warning("waiting runs not looked at", error=error.message)
+        self._look_for_runs()
+
+    def _wake_at_due(self) -> None:
+        if not self._closing:
+            self._waking = asyncio.create_task(self._wake_due())
 
     async def _carry(self, slot: _Slot) -> None:
         run = slot.run
@@ -202,13 +257,23 @@ class RunHost:
             if not slot.cancelled:
                 raise
             result = None
+        run_id = str(slot.run.id)
         if result is None:
             await slot.execution.cancel()
-            _log.info("run cancelled", run_id=str(slot.run.id))
+            _log.info("run cancelled", run_id=run_id)
         elif isinstance(result, Failure):
-            _log.error("run broke off; its lease runs out", run_id=str(slot.run.id), error=result.message)
+            _log.error("run broke off; its lease runs out", run_id=run_id, error=result.message)
         else:
-            _log.info("run ended", run_id=str(slot.run.id), status=result)
+            _log.info("run left", run_id=run_id, status=result)
+            self._after(slot, result)
+
+    def _after(self, slot: _Slot, status: str) -> None:
+        """See to it that a run that gave up its slot goes on in time."""
+        soonest_s = slot.execution.soonest_s
+        if status == "queued":
+            asyncio.get_running_loop().call_soon(self._look_for_runs)
+        elif status == "waiting" and soonest_s is not None and soonest_s <= _LONGEST_TIMER_S:
+            asyncio.get_running_loop().call_later(max(0.01, soonest_s), self._wake_at_due)
 
     def _cancel(self, run_id: uuid.UUID) -> None:
         slot = self._slots.get(run_id)
@@ -235,6 +300,8 @@ class RunHost:
                 if ours is not None and ours.epoch == epoch:
                     if ours.cancel_requested:
                         self._cancel(run_id)
+                    elif slot is not None and ours.pause_requested != slot.execution.is_paused:
+                        slot.execution.pause(ours.pause_requested)
                 elif slot is not None and slot.run.epoch == epoch and slot.task is not None:
                     slot.task.cancel()
 
@@ -242,11 +309,7 @@ class RunHost:
         """Claim what is queued even when no token tells of it, so that runs go on without Redis."""
         while True:
             await asyncio.sleep(beat_s(self._process.settings.worker.lease))
-            try:
-                while await self._claim_one() is not None:
-                    continue
-            except DependencyError as error:
-                _log.warning("queue not looked at", error=error.message)
+            await self._claim_all()
 
     async def _reconcile_forever(self) -> None:
         lease = self._process.settings.worker.lease
@@ -279,9 +342,34 @@ class RunHost:
         subject, _, rest = payload.partition(":")
         if subject == "node" and self._dispatch is not None:
             self._dispatch.heard()
-        elif subject == "cancel":
+        elif subject == "claim":
+            self._look_for_runs()
+        else:
             with contextlib.suppress(ValueError):
-                self._cancel(uuid.UUID(rest))
+                self._steer(subject, uuid.UUID(rest))
+
+    def _steer(self, subject: str, run_id: uuid.UUID) -> None:
+        slot = self._slots.get(run_id)
+        if slot is None:
+            if subject == "look":
+                self._look_for_runs()
+            return
+        match subject:
+            case "cancel":
+                self._cancel(run_id)
+            case "pause" | "resume":
+                slot.execution.pause(subject == "pause")
+            case "look":
+                slot.execution.look()
+            case _:
+                _log.warning("unknown message", subject=subject)
+
+
+async def _flushed(logs: LogWriter) -> None:
+    try:
+        await logs.flush()
+    except DependencyError as error:
+        _log.warning("log lines lost", error=error.message)
 
 
 @asynccontextmanager

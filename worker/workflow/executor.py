@@ -1,386 +1,634 @@
 """Execute one claimed run: start what is ready, by critical path; store each end before what follows it begins.
 
 A node that fails for good does not stop the branches that do not need it; what needs it is skipped, and the run ends
-failed. Completed nodes of an earlier claim are kept, the others run again, except those that are not safe to repeat.
+failed. Completed nodes of an earlier claim are kept, the others run again, except those that are not safe to repeat:
+these wait for a person. When all that is left waits for something, the run gives up its slot (ADR 0009).
+
+Everything happens on the event loop: nodes run in tasks, and the ends of commits come back as calls. Each only notes
+what happened; :meth:`Execution._turn` acts on it.
 """
 
 import asyncio
+import functools
 import heapq
+import itertools
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from analytics.core.clock import utc_now
-from analytics.core.errors import HelmsightError
+from analytics.core.errors import DependencyError, HelmsightError, InvariantError
 from analytics.core.logging import get_logger
-from analytics.core.settings import Settings
-from analytics.core.telemetry import NODE_SECONDS, NODES, RUN_SECONDS, RUNS
-from worker.runtime import Failure, NodeDiedError, attempted, failure_of
-from worker.workflow.checkpoints import Checkpointer
-from worker.workflow.definition import Node, path_weights
-from worker.workflow.inputs import resolved_config, scope_of
-from worker.workflow.kinds import find_kind
-from worker.workflow.node_kind import Idempotence, NodeCall, NodeKind, Transport, WorkerResources
-from worker.workflow.records import ClaimedRun, NodeRecord, RunLostError, RunRecord
+from analytics.core.telemetry import NODES, RUN_SECONDS, RUNS
+from analytics.store.engine import translated
+from worker.runtime import Failure, NodeDiedError, attempted, failure_of, tried
+from worker.workflow.attempts import MAX_ABSENCES, Attempts, Ended, Job, Services
+from worker.workflow.claim import read_waits
+from worker.workflow.control import (
+    Container,
+    Foreach,
+    While,
+    attention_of,
+    branch_taken,
+    config_of,
+    outcome_of,
+    scope_result,
+    wait_of,
+)
+from worker.workflow.definition import DEFAULT_MAX_PARALLEL, find_node
+from worker.workflow.inputs import scope_of
+from worker.workflow.node_kind import Idempotence, Transport
+from worker.workflow.records import (
+    Change,
+    ClaimedRun,
+    EventRecord,
+    NodeRecord,
+    NodeState,
+    Outcome,
+    ParkRecord,
+    Place,
+    RunLostError,
+    RunRecord,
+    WaitEnd,
+    WaitRecord,
+    WaitState,
+)
 from worker.workflow.results import output_json, to_json
-from worker.workflow.retries import Backoff, next_wait_s
-from worker.workflow.templates import resolve
-from worker.workflow.transports import Transports
+from worker.workflow.scopes import COMPLETED, FAILED, SKIPPED, Scope, Step
 
-MAX_IN_FLIGHT = 64
-"""Nodes of one run that one worker executes at once."""
-MAX_RECOVERIES = 3
-MAX_ABSENCES = 12
-"""How often a node is tried again because our own PostgreSQL was away: some three minutes with the usual waits."""
-"""How often a node is given to another model worker after the one that carried it died."""
-_ON_MODEL = ("pending", "running")
+STAY_S = 1.0
+"""A run whose next wait ends sooner keeps its slot."""
+_SOONEST_LOOK_S = 0.02
+_OPEN = ("pending", "running", "waiting", "needs_attention")
 
+_NO_CHILD = Failure("dependency", "The other workflow could not be queued; nothing was started.", retryable=False)
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What executions of one worker process share."""
-
-    settings: Settings
-    worker: str
-    resources: WorkerResources
-    checkpoints: Checkpointer
-    transports: Transports
-    backoff: Backoff = field(default_factory=Backoff)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    node: Node
-    status: str
-    output: Any = None
-    failure: Failure | None = None
+__all__ = ["MAX_ABSENCES", "Execution", "Services"]
 
 
 class Execution:
-    """One claimed run on its way to its end."""
+    """One claimed run on its way to its end, or to where it has to wait."""
 
     def __init__(self, run: ClaimedRun, services: Services) -> None:
         self._run = run
         self._services = services
-        self._nodes = {node.id: node for node in run.definition.nodes}
-        self._weights = path_weights(run.definition)
-        self._missing = {node.id: len(node.needs) for node in run.definition.nodes}
-        self._followers: dict[str, list[str]] = {}
-        for node in run.definition.nodes:
-            for need in node.needs:
-                self._followers.setdefault(need, []).append(node.id)
-        self._ready: list[tuple[int, float, int, str]] = []
-        self._outputs: dict[str, Any] = {}
-        self._scope = scope_of(run.id, run.created_at, run.params)
-        self._begun: dict[str, tuple[int, datetime]] = {}
-        self._in_flight = 0
-        self._settled: set[str] = set()
-        self._failures: list[tuple[str, Failure]] = []
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ended: asyncio.Queue[_Ended | RunLostError] = asyncio.Queue()
+        self._attempts = Attempts(run, services)
+        definition = run.plan.definition
+        self._most = DEFAULT_MAX_PARALLEL if definition is None else definition.max_parallel
+        self._root = Scope(run.plan, scope_of(run.id, run.created_at, run.params))
+        self._ready: list[tuple[int, float, int, Job]] = []
+        self._order = itertools.count()
+        self._ended: deque[tuple[Scope, int, str, Any, Mapping[str, Any] | None]] = deque()
+        self._over: deque[Scope] = deque()
+        self._jobs: dict[Place, Job] = {}
+        self._parked: dict[Place, tuple[Job, WaitState | None]] = {}
+        self._containers: dict[Place, tuple[Container, asyncio.TimerHandle | None]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
+        self._is_scheduled = False
+        self._is_paused = run.pause_requested
+        self._is_leaving = False
+        self._had_waits = bool(run.waits)
+        self._done: asyncio.Future[str] | None = None
 
     async def run(self) -> str:
-        """Execute to the end; return the run's status.
+        """Execute; return the run's status: an end, or ``waiting``, ``needs_attention``, ``paused``, ``queued``.
 
         Raises:
             RunLostError: If another worker holds the run now; ours was stopped.
         """
         started = time.perf_counter()
-        for node in self._run.definition.nodes:
-            if self._missing[node.id] == 0:
-                self._push(node.id)
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        limit = None
+        definition = self._run.plan.definition
+        if definition is not None and definition.timeout is not None:
+            left = (definition.timeout - self._run.age).total_seconds()
+            limit = loop.call_later(max(0.0, left), self._time_over, definition.timeout)
+        self.enter(self._root)
         try:
-            await self._resume()
-            await self._drive()
+            status = await self._done
         finally:
+            self._is_leaving = True
+            for handle in (limit, self._alarm):
+                if handle is not None:
+                    handle.cancel()
             await self._stop_nodes()
-        status, output, failure = self._result()
-        await self._end(status, output=output, failure=failure)
-        RUNS.labels(status).inc()
-        RUN_SECONDS.observe(time.perf_counter() - started)
+        if status in {COMPLETED, FAILED}:
+            RUNS.labels(status).inc()
+            RUN_SECONDS.observe(time.perf_counter() - started)
         return status
 
     async def cancel(self) -> None:
-        """Store that the run and its nodes in flight were cancelled; call it after the task of :meth:`run` ended."""
-        run, now = self._run, utc_now()
-        open_nodes = [node for node in run.definition.nodes if node.id in self._tasks and node.id not in self._settled]
-        records = []
-        for node in open_nodes:
-            attempt, started_at = self._begun.get(node.id, (1, None))
-            records.append(self._record(node, "cancelled", attempt=attempt, started_at=started_at, finished_at=now))
-        await self._services.checkpoints.store_all(
-            [
-                *records,
-                RunRecord(run.id, run.created_at, run.epoch, "cancelled", None, None, self._counts(len(records))),
-            ]
-        )
+        """Store that the run and its open nodes were cancelled; call it after the task of :meth:`run` ended."""
+        await self._services.checkpoints.store(self._end_of("cancelled", stopped=True))
+        children = self._services.children
+        if children is not None and any(job.step.node.kind == "subworkflow" for job in self._open_jobs()):
+            await attempted(asyncio.to_thread(children.stop, self._run.id))
         RUNS.labels("cancelled").inc()
 
-    async def _drive(self) -> None:
-        while self._ready or self._in_flight:
-            while self._ready and self._in_flight < MAX_IN_FLIGHT:
-                node = self._nodes[heapq.heappop(self._ready)[-1]]
-                self._in_flight += 1
-                self._tasks[node.id] = asyncio.create_task(self._carry(node), name=f"{self._run.id}/{node.id}")
-            ended = await self._ended.get()
-            self._in_flight -= 1
-            if isinstance(ended, RunLostError):
-                raise ended
-            self._settle(ended)
+    @property
+    def is_paused(self) -> bool:
+        """Tell whether nothing new is begun."""
+        return self._is_paused
 
-    async def _carry(self, node: Node) -> None:
-        """Bring one node to its end and tell the driver."""
-        try:
-            ended = await attempted(self._attempts(node))
-        except RunLostError as error:
-            self._ended.put_nowait(error)
+    @property
+    def soonest_s(self) -> float | None:
+        """Return in how many seconds the first of its waits is over; None: none has an end."""
+        return self._soonest_s()
+
+    def pause(self, is_paused: bool = True) -> None:  # noqa: FBT001, FBT002 - says what its name asks
+        """Begin nothing new, until the run is paused once what is in flight has ended; or take that back."""
+        self._is_paused = is_paused
+        self._wake()
+
+    def look(self) -> None:
+        """Read soon what became of waits: somebody has told that one is over."""
+        if self._looking is not None:
+            self._look_again = True
+        elif self._parked and not self._is_leaving:
+            self._looking = asyncio.create_task(self._look(), name=f"{self._run.id} looks")
+
+    def enter(self, scope: Scope) -> None:
+        """Begin what is ready in *scope*."""
+        now = utc_now()
+        for index in scope.first():
+            self._arrive(scope, index, now)
+        self._wake()
+
+    def leave(self, container: Container, result: Any) -> None:
+        """End the node of *container* with *result*, its output or a failure."""
+        _, limit = self._containers.pop(container.job.place, (container, None))
+        if limit is not None:
+            limit.cancel()
+        self._finish(container.job, self._ended_with(container.job, result))
+
+    # What happens, noted; `_turn` acts on it.
+
+    def _arrive(self, scope: Scope, index: int, now: datetime) -> None:
+        """Take in a node that may begin: its earlier end counts, else it is queued by priority and path."""
+        step = scope.plan.steps[index]
+        place = scope.place(step)
+        before = self._run.nodes.get(place) if self._run.nodes else None
+        if before is not None and before.status == COMPLETED:
+            self._ended.append((scope, index, COMPLETED, before.output, None))
+        elif before is not None and before.status == FAILED and (before.error or {}).get("final"):
+            self._ended.append((scope, index, FAILED, None, before.error))
         else:
-            self._ended.put_nowait(_Ended(node, "failed", failure=ended) if isinstance(ended, Failure) else ended)
+            job = Job(scope, step, place, now, before)
+            order = (-step.node.priority, -(step.weight + scope.weight), next(self._order), job)
+            heapq.heappush(self._ready, order)
 
-    async def _attempts(self, node: Node) -> _Ended:
-        before = self._run.nodes.get(node.id)
-        attempt = before.attempt + 1 if before is not None else 1
-        try:
-            kind = find_kind(node.kind)
-            config = resolved_config(kind, node, self._scope)
-        except HelmsightError as error:
-            return await self._fail(node, failure_of(error), attempt=attempt, started_at=utc_now())
-        adopted = kind.transport is Transport.PROCESS and before is not None and before.status in _ON_MODEL
-        if adopted:
-            attempt -= 1
-        counts = Counter[str]()
-        while True:
-            started_at = utc_now()
-            self._begun[node.id] = (attempt, started_at)
-            if not adopted:
-                await self._announce(node, kind, attempt, started_at)
-            adopted = False
-            result = await self._attempt(node, kind, config, attempt)
-            if not isinstance(result, Failure):
-                return await self._complete(node, kind, result, attempt=attempt, started_at=started_at)
-            wait_s = self._wait_s(node, kind, result, counts)
-            if wait_s is None:
-                return await self._fail(node, result, attempt=attempt, started_at=started_at)
-            NODES.labels(node.kind, "retried").inc()
-            get_logger(__name__).info("node is tried again", node=node.id, attempt=attempt, error=result.message)
-            await asyncio.sleep(wait_s)
-            attempt += 1
+    def _wake(self) -> None:
+        if not self._is_scheduled and self._done is not None:
+            self._is_scheduled = True
+            self._done.get_loop().call_soon(self._turn_once)
 
-    def _wait_s(self, node: Node, kind: NodeKind, failure: Failure, counts: "Counter[str]") -> float | None:
-        """Return the wait before the next attempt, or None.
-
-        A death of the carrier, or an absence of our own store, is not the node's fault and uses up no retry.
-        """
-        if kind.idempotence is Idempotence.UNSAFE:
-            return None
-        if failure.code == NodeDiedError.code:
-            cause, retries = "death", MAX_RECOVERIES
-        elif failure.part == "postgres":
-            cause, retries = "absence", MAX_ABSENCES
-        else:
-            cause, retries = "failure", node.retries
-        counts[cause] += 1
-        return next_wait_s(failure, failures=counts[cause], retries=retries, backoff=self._services.backoff)
-
-    async def _announce(self, node: Node, kind: NodeKind, attempt: int, started_at: datetime) -> None:
-        """Write down that an attempt begins; durably when it matters after a crash."""
-        on_model = kind.transport is Transport.PROCESS
-        begun = self._record(
-            node,
-            "pending" if on_model else "running",
-            attempt=attempt,
-            started_at=None if on_model else started_at,
-            executor=None if on_model else self._services.worker,
-        )
-        if kind.idempotence is Idempotence.UNSAFE or on_model:
-            await self._services.checkpoints.store(begun)
-        else:
-            self._services.checkpoints.note(begun)
-
-    async def _attempt(self, node: Node, kind: NodeKind, config: Mapping[str, Any], attempt: int) -> Any:
-        """Return the output of one attempt, or its failure."""
-        call = NodeCall(
-            run_id=self._run.id,
-            run_created_at=self._run.created_at,
-            node_id=node.id,
-            attempt=attempt,
-            key=f"{self._run.id}/{node.id}",
-            config=config,
-            timeout=node.timeout,
-            settings=self._services.settings,
-            resources=self._services.resources,
-        )
-        clock = time.perf_counter()
-        try:
-            return await attempted(self._services.transports.run(kind, call, self._run, node))
-        finally:
-            NODE_SECONDS.labels(node.kind).observe(time.perf_counter() - clock)
-
-    async def _complete(self, node: Node, kind: NodeKind, output: Any, *, attempt: int, started_at: datetime) -> _Ended:
-        try:
-            encoded = output_json(output)
-        except HelmsightError as error:
-            return await self._fail(node, failure_of(error), attempt=attempt, started_at=started_at)
-        if kind.transport is not Transport.PROCESS:
-            await self._services.checkpoints.store(
-                self._record(
-                    node,
-                    "completed",
-                    attempt=attempt,
-                    started_at=started_at,
-                    finished_at=utc_now(),
-                    output=encoded,
-                    executor=self._services.worker,
-                )
-            )
-        NODES.labels(node.kind, "completed").inc()
-        return _Ended(node, "completed", output=output)
-
-    async def _fail(self, node: Node, failure: Failure, *, attempt: int, started_at: datetime) -> _Ended:
-        error = {**failure.as_dict(), "final": True}
-        await self._services.checkpoints.store(
-            self._record(
-                node,
-                "failed",
-                attempt=attempt,
-                started_at=started_at,
-                finished_at=utc_now(),
-                error=to_json(error),
-                executor=self._services.worker,
-            )
-        )
-        NODES.labels(node.kind, "failed").inc()
-        return _Ended(node, "failed", failure=failure)
-
-    def _settle(self, ended: _Ended) -> None:
-        """Take note of a node's end: wake what waits for it, or skip what can never run."""
-        self._settled.add(ended.node.id)
-        if ended.status == "completed":
-            self._outputs[ended.node.id] = ended.output
-            self._scope["nodes"][ended.node.id] = {"output": ended.output}
-            for follower in self._followers.get(ended.node.id, ()):
-                self._missing[follower] -= 1
-                if self._missing[follower] == 0 and follower not in self._settled:
-                    self._push(follower)
+    def _turn_once(self) -> None:
+        self._is_scheduled = False
+        if self._done is None or self._done.done() or self._is_leaving:
             return
-        if ended.failure is not None:
-            self._failures.append((ended.node.id, ended.failure))
-        self._skip_after(ended.node.id)
+        result = tried(self._turn)
+        if isinstance(result, Failure):
+            self._break(InvariantError(f"The run {self._run.id} cannot be carried on: {result.message}"))
 
-    def _skip_after(self, node_id: str) -> None:
-        open_ids = list(self._followers.get(node_id, ()))
-        while open_ids:
-            follower = open_ids.pop()
-            if follower in self._settled:
-                continue
-            self._settled.add(follower)
-            NODES.labels(self._nodes[follower].kind, "skipped").inc()
-            self._services.checkpoints.note(
-                self._record(self._nodes[follower], "skipped", attempt=1, started_at=None, finished_at=utc_now())
-            )
-            open_ids += self._followers.get(follower, ())
+    def _turn(self) -> None:
+        while True:
+            if self._ended:
+                self._settle(*self._ended.popleft())
+            elif self._over:
+                scope = self._over.popleft()
+                scope.container.child_ended(scope)
+            elif self._ready and not self._is_paused and len(self._jobs) < self._most:
+                self._start(heapq.heappop(self._ready)[-1])
+            else:
+                break
+        if not self._jobs and self._looking is None:
+            self._rest()
 
-    async def _resume(self) -> None:
-        """Take over what earlier claims have left."""
-        for node_id, state in self._run.nodes.items():
-            node = self._nodes.get(node_id)
-            if node is None:
-                continue
-            if state.status == "completed":
-                self._settle(_Ended(node, "completed", output=state.output))
-            elif state.status == "failed" and (state.error or {}).get("final"):
-                error = state.error or {}
-                self._settle(_Ended(node, "failed", failure=Failure(error["code"], error["message"], retryable=False)))
-            elif state.status == "running" and self._is_unsafe(node):
-                failure = Failure(
-                    "unsafe_interrupted",
-                    f"The worker died while {node_id!r} was under way, and repeating it may do harm. Look whether it"
-                    " happened, then start a new run.",
-                    retryable=False,
-                )
-                self._settle(await self._fail(node, failure, attempt=state.attempt, started_at=utc_now()))
-        self._ready = [item for item in self._ready if item[-1] not in self._settled]
-        heapq.heapify(self._ready)
+    def _settle(self, scope: Scope, index: int, status: str, output: Any, error: Mapping[str, Any] | None) -> None:
+        ready, skipped = scope.settle(index, status, output, error)
+        now = utc_now()
+        if skipped:
+            self._note_skipped(scope, skipped, now)
+        for follower in ready:
+            self._arrive(scope, follower, now)
+        if scope.left == 0 and scope.container is not None and not scope.is_closed:
+            self._over.append(scope)
 
-    def _is_unsafe(self, node: Node) -> bool:
+    def _note_skipped(self, scope: Scope, skipped: Iterable[int], now: datetime) -> None:
+        records = []
+        for index in skipped:
+            step = scope.plan.steps[index]
+            place = scope.place(step)
+            before = self._run.nodes.get(place)
+            if before is None or before.status != SKIPPED:
+                NODES.labels(step.node.kind, SKIPPED).inc()
+                record = self._attempts.record(Job(scope, step, place, now), SKIPPED, finished_at=now, executor=None)
+                records.append(record._replace(ready_at=None))
+        if records:
+            self._services.checkpoints.submit(self._attempts.change(*records))
+
+    def _rest(self) -> None:
+        """Nothing is under way: end, or give up the slot."""
+        if self._root.left == 0:
+            self._end()
+        elif self._is_paused:
+            self._park("paused")
+        elif self._parked:
+            soonest = self._soonest_s()
+            if soonest is not None and soonest <= STAY_S:
+                self._set_alarm()
+            else:
+                kinds = {job.before.status for job, _ in self._parked.values() if job.before is not None}
+                self._park("needs_attention" if kinds == {"needs_attention"} else "waiting")
+        else:
+            raise InvariantError(f"The run {self._run.id} has nodes left that can never run.")
+
+    # Nodes.
+
+    def _start(self, job: Job) -> None:
+        if job.scope.is_closed:
+            return
+        kind, before = job.step.kind, job.before
+        if before is not None and before.status in {"waiting", "needs_attention"} and self._resume_wait(job):
+            return
+        if kind is not None and kind.transport is Transport.CONTROL:
+            self._steer(job)
+        elif self._is_unsure(job):
+            self._need_attention(job)
+        else:
+            self._jobs[job.place] = job
+            job.task = asyncio.create_task(self._carry(job))
+
+    def _is_unsure(self, job: Job) -> bool:
+        """Tell whether the node was under way when a worker died, and is not safe to repeat."""
+        kind, before = job.step.kind, job.before
+        return (
+            kind is not None
+            and kind.idempotence is Idempotence.UNSAFE
+            and kind.transport is not Transport.PROCESS
+            and before is not None
+            and before.status == "running"
+        )
+
+    async def _carry(self, job: Job) -> None:
         try:
-            return find_kind(node.kind).idempotence is Idempotence.UNSAFE
-        except HelmsightError:
-            return False
+            ended = await attempted(self._attempts.carry(job))
+        except RunLostError as error:
+            self._break(error)
+            return
+        if isinstance(ended, Failure):
+            ended = self._attempts.failed(job, ended)
+        kind = job.step.kind
+        died = ended.status == FAILED and (ended.error or {}).get("code") == NodeDiedError.code
+        if died and kind is not None and kind.idempotence is Idempotence.UNSAFE:
+            self._need_attention(job)
+        else:
+            self._finish(job, ended)
 
-    def _result(self) -> tuple[str, str | None, Failure | None]:
-        failure = self._first_failure()
-        if failure is not None:
-            return "failed", None, failure
-        definition = self._run.definition
+    def _finish(self, job: Job, ended: Ended, **more: Any) -> None:
+        """Store the end of a node; what follows it begins after the commit."""
+        self._jobs[job.place] = job
+        if ended.status == FAILED:
+            NODES.labels(job.step.node.kind, FAILED).inc()
+        if ended.record is None:
+            self._stored(job, ended, Outcome(kept=True))
+            return
+        change = self._attempts.change(ended.record, artifacts=ended.artifacts, **more)
+        change.then = functools.partial(self._stored, job, ended)
+        self._services.checkpoints.submit(change)
+
+    def _stored(self, job: Job, ended: Ended, outcome: Outcome) -> None:
+        if self._is_leaving or job.scope.is_closed:
+            return
+        if outcome.refusal is not None and ended.status == COMPLETED:
+            message = f"PostgreSQL refuses the output ({outcome.refusal}); it was not kept."
+            self._finish(job, self._attempts.failed(job, Failure("input", message, retryable=False)))
+        elif not outcome.kept:
+            self._refused(outcome)
+        else:
+            del self._jobs[job.place]
+            self._ended.append((job.scope, job.step.index, ended.status, ended.output, ended.error))
+            self._wake()
+
+    def _ended_with(self, job: Job, result: Any) -> Ended:
+        if isinstance(result, Failure):
+            return self._attempts.failed(job, result)
         try:
-            output = (
-                resolve(definition.output, self._scope)
-                if definition.output is not None
-                else {node.id: self._outputs[node.id] for node in definition.nodes if node.id not in self._followers}
-            )
-            return "completed", output_json(output), None
+            return self._attempts.completed(job, result)
         except HelmsightError as error:
-            return "failed", None, failure_of(error)
+            return self._attempts.failed(job, failure_of(error))
 
-    def _first_failure(self) -> Failure | None:
-        return self._failures[0][1] if self._failures else None
+    def _refused(self, outcome: Outcome) -> None:
+        if outcome.refusal is None:
+            self._break(RunLostError(f"The run {self._run.id} is no longer ours."))
+        else:
+            self._break(InvariantError(f"PostgreSQL refuses a checkpoint: {outcome.refusal}"))
 
-    async def _end(self, status: str, *, output: str | None, failure: Failure | None) -> None:
+    def _break(self, error: BaseException) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(error)
+
+    # Kinds that the engine steers.
+
+    def _steer(self, job: Job) -> None:
+        before = job.before
+        job.attempt = 1 if before is None else before.attempt
+        job.started_at = (before.started_at if before is not None else None) or utc_now()
+        match job.step.node.kind:
+            case "branch":
+                self._finish(job, self._ended_with(job, tried(lambda: branch_taken(job))))
+            case "foreach" | "while":
+                self._open(job)
+            case "subworkflow":
+                self._jobs[job.place] = job
+                job.task = asyncio.create_task(self._start_child(job))
+            case _:
+                wait = tried(lambda: wait_of(job))
+                if isinstance(wait, Failure):
+                    self._finish(job, self._attempts.failed(job, wait))
+                else:
+                    self._wait(job, wait, "waiting")
+
+    def _open(self, job: Job) -> None:
+        kind = Foreach if job.step.node.kind == "foreach" else While
+        container: Container | Failure = tried(lambda: kind(job, self))
+        if isinstance(container, Failure):
+            self._finish(job, self._attempts.failed(job, container))
+            return
+        limit_s = job.step.timeout_s
+        limit = None
+        if limit_s is not None and self._done is not None:
+            limit = self._done.get_loop().call_later(limit_s, self._container_over, container, limit_s)
+        self._containers[job.place] = (container, limit)
+        self._services.checkpoints.announce(self._attempts.change(self._attempts.record(job, "running")))
+        container.go_on()
+
+    def _container_over(self, container: Container, limit_s: float) -> None:
+        """Stop all of a loop that took too long."""
+        container.is_stopped = True
+        inside = [job for job in self._open_jobs() if job.scope.is_closed]
+        for job in inside:
+            self._jobs.pop(job.place, None)
+            self._parked.pop(job.place, None)
+            self._containers.pop(job.place, None)
+            if job.task is not None:
+                job.task.cancel()
+        now = utc_now()
+        records = [self._attempts.record(job, "cancelled", finished_at=now) for job in inside]
+        ends = [WaitEnd(*job.place, "cancelled") for job in inside]
+        self._services.checkpoints.submit(self._attempts.change(*records, wait_ends=ends))
+        message = f"{container.job.place[0]!r} took longer than {limit_s:g} s and was stopped."
+        self.leave(container, Failure("timeout", message, retryable=False))
+
+    async def _start_child(self, job: Job) -> None:
+        """Store the child together with our wait for it, then wait."""
+        children = self._services.children
+        config = tried(lambda: config_of(job))
+        record = self._attempts.record(job, "waiting")
+        wait_s = 0.1
+        for _ in range(MAX_ABSENCES):
+            if isinstance(config, Failure) or children is None:
+                break
+            queued = await attempted(asyncio.to_thread(children.queue, record, config, timeout_s=job.step.timeout_s))
+            if not isinstance(queued, Failure):
+                self._is_parked(job, "waiting", Outcome(kept=True))
+                return
+            if queued.part != "postgres":
+                config = queued
+            else:
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, 30.0)
+        failure = config if isinstance(config, Failure) else _NO_CHILD
+        self._finish(job, self._attempts.failed(job, failure))
+
+    # Waits.
+
+    def _need_attention(self, job: Job) -> None:
+        job.attempt = job.before.attempt if job.before is not None else max(1, job.attempt)
+        job.started_at = job.started_at or (job.before.started_at if job.before is not None else None)
+        wait = attention_of(job)
+        event = EventRecord("needs_attention", *job.place, to_json({"attempt": job.attempt}))
+        get_logger(__name__).warning("node needs attention", run_id=str(self._run.id), node=job.place[0])
+        self._wait(job, wait, "needs_attention", events=(event,))
+
+    def _wait(self, job: Job, wait: WaitRecord, status: str, **more: Any) -> None:
+        """Store that the node waits; the slot of the run is not needed for it."""
+        self._jobs[job.place] = job
+        change = self._attempts.change(self._attempts.record(job, status), waits=(wait,), **more)
+        change.then = functools.partial(self._is_parked, job, status)
+        self._services.checkpoints.submit(change)
+
+    def _is_parked(self, job: Job, status: str, outcome: Outcome) -> None:
+        if self._is_leaving or job.scope.is_closed:
+            return
+        if not outcome.kept:
+            self._refused(outcome)
+            return
+        del self._jobs[job.place]
+        job.before = NodeState(status, job.attempt, None, None, job.started_at)
+        self._parked[job.place] = (job, None)
+        self._had_waits = True
+        self.look()
+        self._wake()
+
+    def _resume_wait(self, job: Job) -> bool:
+        """Go on waiting where an earlier claim left off; False when nothing is known of the wait."""
+        wait = self._run.waits.get(job.place)
+        if wait is None or job.before is None:
+            return False
+        job.attempt, job.started_at = job.before.attempt, job.before.started_at
+        if wait.outcome is not None or wait.is_due:
+            self._wait_over(job, wait)
+        else:
+            self._parked[job.place] = (job, wait)
+            self._set_alarm()
+        return True
+
+    def _wait_over(self, job: Job, wait: WaitState) -> None:
+        if wait.kind == "attention" and wait.outcome == "repeat":
+            assert job.before is not None  # noqa: S101 - it waited
+            job.before = NodeState("repeat", job.before.attempt, None, None)
+            self._jobs[job.place] = job
+            job.task = asyncio.create_task(self._carry(job))
+            return
+        ended = self._ended_with(job, tried(lambda: outcome_of(job, wait)))
+        ends: tuple[WaitEnd, ...] = ()
+        if wait.outcome is None:
+            ends = (WaitEnd(*job.place, "elapsed" if wait.kind == "time" else "expired"),)
+            if wait.kind == "run" and self._services.children is not None:
+                asyncio.get_running_loop().run_in_executor(None, self._services.children.stop, self._run.id)
+        self._finish(job, ended, wait_ends=ends)
+
+    async def _look(self) -> None:
+        """Read the waits of this run, and go on with those that are over."""
+        engine = self._services.resources.async_engine
+        try:
+            while engine is not None:
+                self._look_again = False
+                found = await self._read_waits(engine)
+                for place, (job, _) in list(self._parked.items()):
+                    wait = found.get(place)
+                    if wait is None:
+                        continue
+                    if wait.outcome is not None or wait.is_due:
+                        del self._parked[place]
+                        self._wait_over(job, wait)
+                    else:
+                        self._parked[place] = (job, wait)
+                if not self._look_again:
+                    break
+        finally:
+            self._looking = None
+            self._set_alarm()
+            self._wake()
+
+    async def _read_waits(self, engine: AsyncEngine) -> Mapping[Place, WaitState]:
+        while True:
+            try:
+                with translated():
+                    async with engine.connect() as connection:
+                        return (await read_waits(connection, [self._run.id])).get(self._run.id, {})
+            except DependencyError as error:
+                get_logger(__name__).warning("waits not read", run_id=str(self._run.id), error=error.message)
+                await asyncio.sleep(1.0)
+
+    def _soonest_s(self) -> float | None:
+        times = [wait.until for _, wait in self._parked.values() if wait is not None and wait.until is not None]
+        return (min(times) - utc_now()).total_seconds() if times else None
+
+    def _set_alarm(self) -> None:
+        """Look again when the next wait is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        soonest = self._soonest_s()
+        if soonest is not None and self._done is not None and not self._is_leaving:
+            self._alarm = self._done.get_loop().call_later(max(_SOONEST_LOOK_S, soonest), self.look)
+
+    # The end.
+
+    def _park(self, status: str) -> None:
+        self._is_leaving = True
+        definition = self._run.plan.definition
+        left = None
+        if definition is not None and definition.timeout is not None:
+            left = max(0.0, (definition.timeout - self._run.age).total_seconds())
+        change = self._attempts.change(park=ParkRecord(status, left), concurrency_key=self._run.concurrency_key)
+        change.then = lambda outcome: self._left(outcome.parked_as or status, outcome)
+        self._services.checkpoints.submit(change)
+
+    def _end(self) -> None:
+        self._is_leaving = True
+        status, output, error = self._result()
+        change = self._end_of(status, output=output, error=error)
+
+        def ended(outcome: Outcome) -> None:
+            if outcome.refusal is not None and status == COMPLETED:
+                message = f"PostgreSQL refuses the run's output ({outcome.refusal}); it was not kept."
+                again = self._end_of(FAILED, error=to_json({"code": "input", "message": message, "node_id": None}))
+                again.then = functools.partial(self._left, FAILED)
+                self._services.checkpoints.submit(again)
+            else:
+                self._left(status, outcome)
+
+        change.then = ended
+        self._services.checkpoints.submit(change)
+
+    def _left(self, status: str, outcome: Outcome) -> None:
+        if not outcome.kept:
+            self._refused(outcome)
+        elif self._done is not None and not self._done.done():
+            self._done.set_result(status)
+
+    def _result(self) -> tuple[str, str | None, str | None]:
+        """Return the run's status, its output and its error, the last two as JSON text."""
+        result = scope_result(self._root)
+        if not isinstance(result, Failure):
+            try:
+                return COMPLETED, output_json(result), None
+            except HelmsightError as error:
+                result = failure_of(error)
+        node_id, failed = None, self._root.failed
+        if failed is not None:
+            node_id = self._root.plan.steps[failed].node.id
+            found = self._root.nodes[node_id]["error"] or {}
+            result = Failure(found.get("code", result.code), found.get("message", result.message), retryable=False)
+        return FAILED, None, to_json({"code": result.code, "message": result.message, "node_id": node_id})
+
+    def _time_over(self, limit: timedelta) -> None:
+        """Fail the run, because all of it took too long."""
+        if self._is_leaving:
+            return
+        self._is_leaving = True
+        message = f"The run took longer than {limit.total_seconds():g} s; its nodes were stopped."
+        self._looking = asyncio.create_task(self._stop_late(message))
+
+    async def _stop_late(self, message: str) -> None:
+        children = self._services.children
+        await self._stop_nodes()
+        if children is not None and any(wait and wait.kind == "run" for _, wait in self._parked.values()):
+            await attempted(asyncio.to_thread(children.stop, self._run.id))
+        error = to_json({"code": "timeout", "message": message, "node_id": None})
+        change = self._end_of(FAILED, error=error, stopped=True)
+        change.then = functools.partial(self._left, FAILED)
+        self._services.checkpoints.submit(change)
+
+    def _end_of(
+        self, status: str, *, output: str | None = None, error: str | None = None, stopped: bool = False
+    ) -> Change:
+        """Return the run's end; when it was *stopped*, with all its open nodes as cancelled."""
         run = self._run
-        error = None
-        if failure is not None:
-            node_id = self._failures[0][0] if self._failures else None
-            error = to_json({"code": failure.code, "message": failure.message, "node_id": node_id})
-        record = RunRecord(run.id, run.created_at, run.epoch, status, output, error, self._counts())
-        await self._services.checkpoints.store(record)
+        records = self._stopped_nodes() if stopped else []
+        counts = Counter(found for found in self._root.statuses if found is not None)
+        counts.update(record.status for record in records if record.map_index < 0 and "/" not in record.node_id)
+        return self._attempts.change(
+            *records,
+            end=RunRecord(status, output, error, to_json(dict(counts))),
+            has_waits=self._had_waits,
+            has_parent=run.parent_run_id is not None,
+            concurrency_key=run.concurrency_key,
+        )
 
-    def _counts(self, cancelled: int = 0) -> str:
-        """Return how many nodes ended in each status, as JSON text."""
-        found = {
-            "completed": len(self._outputs),
-            "failed": len(self._failures),
-            "skipped": len(self._settled) - len(self._outputs) - len(self._failures),
-            "cancelled": cancelled,
-        }
-        return to_json({status: count for status, count in found.items() if count})
+    def _stopped_nodes(self) -> list[NodeRecord]:
+        now = utc_now()
+        open_jobs = self._open_jobs()
+        records = {job.place: self._attempts.record(job, "cancelled", finished_at=now) for job in open_jobs}
+        for place, state in self._run.nodes.items():
+            if state.status in _OPEN and place not in records and not self._has_ended(place):
+                record = self._record_left(place, state, now)
+                if record is not None:
+                    records[place] = record
+        return list(records.values())
+
+    def _has_ended(self, place: Place) -> bool:
+        return place[1] < 0 and place[0] in self._root.nodes
+
+    def _record_left(self, place: Place, state: NodeState, now: datetime) -> NodeRecord | None:
+        """Return the cancelled record of a node that an earlier claim has left open."""
+        definition = self._run.plan.definition
+        node = None if definition is None else find_node(definition, place[0])
+        if node is None:
+            return None
+        step = Step(0, node, None, (), 0.0, None, is_literal=True)
+        job = Job(self._root, step, place, now, state, attempt=state.attempt, started_at=state.started_at)
+        return self._attempts.record(job, "cancelled", finished_at=now)._replace(ready_at=None)
+
+    def _open_jobs(self) -> list[Job]:
+        parked = [job for job, _ in self._parked.values()]
+        return [*self._jobs.values(), *parked, *(container.job for container, _ in self._containers.values())]
 
     async def _stop_nodes(self) -> None:
-        open_tasks = [task for task in self._tasks.values() if not task.done()]
+        open_tasks = [job.task for job in self._jobs.values() if job.task is not None and not job.task.done()]
+        current = asyncio.current_task()
+        if self._looking is not None and self._looking is not current:
+            open_tasks.append(self._looking)
         for task in open_tasks:
             task.cancel()
         await asyncio.gather(*open_tasks, return_exceptions=True)
-
-    def _push(self, node_id: str) -> None:
-        node = self._nodes[node_id]
-        heapq.heappush(self._ready, (-node.priority, -self._weights[node_id], len(self._settled), node_id))
-
-    def _record(
-        self,
-        node: Node,
-        status: str,
-        *,
-        attempt: int,
-        started_at: datetime | None,
-        finished_at: datetime | None = None,
-        output: str | None = None,
-        error: str | None = None,
-        executor: str | None = None,
-    ) -> NodeRecord:
-        return NodeRecord(
-            run_id=self._run.id,
-            run_created_at=self._run.created_at,
-            epoch=self._run.epoch,
-            node_id=node.id,
-            kind=node.kind,
-            status=status,
-            attempt=min(attempt, 32_000),
-            executor=executor,
-            started_at=started_at,
-            finished_at=finished_at,
-            output=output,
-            error=error,
-        )

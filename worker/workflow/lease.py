@@ -15,7 +15,7 @@ _RENEW = text(
     "WITH mine AS (SELECT run_id FROM run_active WHERE owner = :owner AND status = 'running'"
     " ORDER BY run_id FOR UPDATE)"
     " UPDATE run_active a SET lease_until = now() + :lease FROM mine WHERE a.run_id = mine.run_id"
-    " RETURNING a.run_id, a.epoch, a.cancel_requested"
+    " RETURNING a.run_id, a.epoch, a.cancel_requested, a.pause_requested"
 )
 
 
@@ -25,6 +25,7 @@ class Held:
 
     epoch: int
     cancel_requested: bool
+    pause_requested: bool
 
 
 def beat_s(lease: timedelta) -> float:
@@ -41,4 +42,4 @@ async def renew(engine: AsyncEngine, *, owner: str, lease: timedelta) -> dict[uu
     with translated():
         async with engine.begin() as connection:
             rows = await connection.execute(_RENEW, {"owner": owner, "lease": lease})
-            return {row.run_id: Held(row.epoch, row.cancel_requested) for row in rows}
+            return {row.run_id: Held(row.epoch, row.cancel_requested, row.pause_requested) for row in rows}

@@ -9,8 +9,9 @@ then kept even when Redis, or the worker that waits for it, has died meanwhile.
 import asyncio
 import contextlib
 import functools
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from analytics.core.errors import DependencyError, NotFoundError
+from analytics.core.errors import DependencyError
 from analytics.core.logging import correlation_id, get_logger
 from analytics.live.client import redis_errors
 from analytics.store.engine import session_scope, translated
@@ -31,46 +32,39 @@ from worker.enqueue import CONTROL_CHANNEL, enqueue
 from worker.queues import SERIALIZER
 from worker.runtime import Failure, NodeDiedError
 from worker.workflow.address import NodeAddress
-from worker.workflow.artifacts import ArtifactRow, insert_now, load_output, load_outputs, split_output
-from worker.workflow.definition import Definition, Node
-from worker.workflow.inputs import resolved_config, scope_of
+from worker.workflow.artifacts import ArtifactRow, insert_now, load_outputs, split_output
+from worker.workflow.definition import Node
+from worker.workflow.inputs import node_scope, resolved_config
 from worker.workflow.kinds import find_kind
-from worker.workflow.records import ClaimedRun
+from worker.workflow.node_kind import NodeCall
 from worker.workflow.results import to_json
 
 POLL_S = 2.0
 _ABSENT_POLLS = 2
 """A pending node whose job is in no queue at this many polls in a row is sent again."""
 _BACKSTOP_S = 60
+_NOT_IN_JOB_IDS = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
 
 _POLL = text(
-    "SELECT n.run_id, n.node_id, n.status, n.attempt, n.output, n.output_ref, n.error, n.executor,"
+    "SELECT n.run_id, n.node_id, n.map_index, n.status, n.attempt, n.output, n.output_ref, n.error, n.executor,"
     " n.executor IS NOT NULL AND coalesce(p.stopped_at IS NOT NULL OR p.seen_at < now() - :lease, true) AS abandoned"
-    " FROM unnest(CAST(:runs AS uuid[]), CAST(:created AS timestamptz[]), CAST(:nodes AS text[]))"
-    " AS x(run_id, run_created_at, node_id)"
+    " FROM unnest(CAST(:runs AS uuid[]), CAST(:created AS timestamptz[]), CAST(:nodes AS text[]),"
+    " CAST(:places AS integer[])) AS x(run_id, run_created_at, node_id, map_index)"
     " JOIN node_run n ON n.run_id = x.run_id AND n.run_created_at = x.run_created_at AND n.node_id = x.node_id"
+    " AND n.map_index = x.map_index"
     " LEFT JOIN worker_process p ON p.name = n.executor"
 )
 _BEGIN = text(
-    "UPDATE node_run SET status = 'running', executor = :executor, started_at = now()"
-    " WHERE run_id = :run_id AND run_created_at = :created_at AND node_id = :node_id AND map_index = -1"
+    "UPDATE node_run SET status = 'running', executor = :executor, started_at = now(), changed_at = clock_timestamp()"
+    " WHERE run_id = :run_id AND run_created_at = :created_at AND node_id = :node_id AND map_index = :map_index"
     " AND status = 'pending' AND attempt = :attempt RETURNING node_id"
 )
 _FINISH = text(
     "UPDATE node_run SET status = :status, finished_at = now(), output = CAST(:output AS jsonb),"
     " output_ref = :output_ref, error = CAST(:error AS jsonb), cpu_ms = :cpu_ms, log_lines = :log_lines,"
     " changed_at = clock_timestamp()"
-    " WHERE run_id = :run_id AND run_created_at = :created_at AND node_id = :node_id AND map_index = -1"
+    " WHERE run_id = :run_id AND run_created_at = :created_at AND node_id = :node_id AND map_index = :map_index"
     " AND status = 'running' AND attempt = :attempt AND executor = :executor RETURNING node_id"
-)
-_INPUT = text(
-    "SELECT r.input, v.spec FROM run r"
-    " JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.version"
-    " WHERE r.id = :run_id AND r.created_at = :created_at"
-)
-_OUTPUTS = text(
-    "SELECT node_id, output, output_ref FROM node_run WHERE run_id = :run_id AND run_created_at = :created_at"
-    " AND map_index = -1 AND status = 'completed'"
 )
 
 
@@ -82,11 +76,14 @@ class RemoteNode:
     run_created_at: datetime
     node_id: str
     attempt: int
+    map_index: int = -1
 
     @property
     def job_id(self) -> str:
-        """Return the id of its job."""
-        return f"node-{self.run_id}-{self.node_id}-a{self.attempt}"
+        """Return the id of its job, of the characters that RQ allows."""
+        name = _NOT_IN_JOB_IDS.sub("_", self.node_id)
+        place = "" if self.map_index < 0 else f"-i{self.map_index}"
+        return f"node-{self.run_id}-{name}{place}-a{self.attempt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,10 @@ class RemoteInput:
 
     node: Node
     kind: str
-    config: dict[str, Any]
+    config: Mapping[str, Any]
+
+
+_Key = tuple[uuid.UUID, str, int]
 
 
 @dataclass
@@ -117,20 +117,21 @@ class ModelDispatch:
         self._engine = engine
         self._client = client
         self._lease = lease
-        self._waiting: dict[tuple[uuid.UUID, str], _Wait] = {}
+        self._waiting: dict[_Key, _Wait] = {}
         self._poke = asyncio.Event()
 
-    async def run(self, run: ClaimedRun, node: Node, attempt: int) -> Any:
+    async def run(self, call: NodeCall) -> Any:
         """Have a model worker carry the node; return its output or its failure."""
-        remote = RemoteNode(run.id, run.created_at, node.id, attempt)
+        remote = RemoteNode(call.run_id, call.run_created_at, call.node_id, call.attempt, call.map_index)
+        key = (call.run_id, call.node_id, call.map_index)
         wait = _Wait(
             node=remote,
-            timeout_s=node.timeout.total_seconds(),
+            timeout_s=call.timeout.total_seconds(),
             done=asyncio.get_running_loop().create_future(),
             correlation=correlation_id(),
             job_id=remote.job_id,
         )
-        self._waiting[run.id, node.id] = wait
+        self._waiting[key] = wait
         try:
             await self._send(wait)
             self._poke.set()
@@ -139,7 +140,7 @@ class ModelDispatch:
             await asyncio.to_thread(self._stop, wait)
             raise
         finally:
-            self._waiting.pop((run.id, node.id), None)
+            self._waiting.pop(key, None)
 
     def heard(self) -> None:
         """Look at the rows soon: a model worker has told that it finished something."""
@@ -170,15 +171,16 @@ class ModelDispatch:
                         "runs": [wait.node.run_id for wait in waits],
                         "created": [wait.node.run_created_at for wait in waits],
                         "nodes": [wait.node.node_id for wait in waits],
+                        "places": [wait.node.map_index for wait in waits],
                         "lease": self._lease,
                     },
                 )
-                found = {(row.run_id, row.node_id): row for row in rows}
+                found = {(row.run_id, row.node_id, row.map_index): row for row in rows}
                 large = await load_outputs(
                     connection, [row.output_ref for row in found.values() if row.output_ref is not None]
                 )
         for wait in waits:
-            row = found.get((wait.node.run_id, wait.node.node_id))
+            row = found.get((wait.node.run_id, wait.node.node_id, wait.node.map_index))
             if row is None or wait.done.done() or row.attempt != wait.node.attempt:
                 continue
             if row.status == "completed":
@@ -219,6 +221,7 @@ class ModelDispatch:
                 "run_created_at": node.run_created_at.isoformat(),
                 "node_id": node.node_id,
                 "attempt": node.attempt,
+                "map_index": node.map_index,
             },
             job_id=wait.job_id,
             correlation=wait.correlation,
@@ -262,19 +265,8 @@ def begin(engine: Engine, node: RemoteNode, *, executor: str) -> RemoteInput | N
     with session_scope(engine) as session:
         if session.execute(_BEGIN, {**key, "executor": executor}).one_or_none() is None:
             return None
-        row = session.execute(_INPUT, key).one_or_none()
-        outputs = {
-            found.node_id: {"output": load_output(session, found.output, found.output_ref)}
-            for found in session.execute(_OUTPUTS, key)
-        }
-    if row is None:
-        raise NotFoundError(f"The definition of the run {node.run_id} is gone; {node.node_id!r} was not run.")
-    scope = scope_of(node.run_id, node.run_created_at, row.input)
-    scope["nodes"] = outputs
-    definition = Definition.from_spec(row.spec)
-    step = next((item for item in definition.nodes if item.id == node.node_id), None)
-    if step is None:
-        raise NotFoundError(f"The workflow has no node {node.node_id!r}; nothing was run.")
+    with session_scope(engine) as session:
+        step, scope = node_scope(session, node.run_id, node.run_created_at, node.node_id, node.map_index)
     return RemoteInput(step, step.kind, resolved_config(find_kind(step.kind), step, scope))
 
 
@@ -294,7 +286,7 @@ def finish(
     Raises:
         DependencyError: If PostgreSQL does not answer; nothing was written.
     """
-    address = NodeAddress(node.run_id, node.run_created_at, node.node_id)
+    address = NodeAddress(node.run_id, node.run_created_at, node.node_id, node.map_index)
     inline, large = (None, None) if output is None else split_output(output, address)
     with session_scope(engine) as session:
         kept = session.execute(
@@ -330,4 +322,5 @@ def _key(node: RemoteNode) -> dict[str, Any]:
         "created_at": node.run_created_at,
         "node_id": node.node_id,
         "attempt": node.attempt,
+        "map_index": node.map_index,
     }

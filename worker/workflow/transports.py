@@ -8,9 +8,7 @@ from typing import Any, Protocol
 from analytics.core.errors import InvariantError
 from analytics.core.logging import correlated, correlation_id
 from worker.runtime import NodeTimeoutError
-from worker.workflow.definition import Node
 from worker.workflow.node_kind import NodeCall, NodeKind, Transport
-from worker.workflow.records import ClaimedRun
 
 MAX_THREADS = 16
 _THREAD_GRACE_S = 0.5
@@ -19,7 +17,7 @@ _THREAD_GRACE_S = 0.5
 class ProcessTransport(Protocol):
     """How a node reaches a model worker, and its result comes back."""
 
-    async def run(self, run: ClaimedRun, node: Node, attempt: int) -> Any:
+    async def run(self, call: NodeCall) -> Any:
         """Return the node's output, or the failure of the attempt."""
 
 
@@ -30,7 +28,7 @@ class Transports:
         self._process = process
         self._threads = asyncio.Semaphore(MAX_THREADS)
 
-    async def run(self, kind: NodeKind, call: NodeCall, run: ClaimedRun, node: Node) -> Any:
+    async def run(self, kind: NodeKind, call: NodeCall) -> Any:
         """Return the output of one attempt.
 
         Raises:
@@ -45,7 +43,9 @@ class Transports:
             case Transport.PROCESS:
                 if self._process is None:
                     raise InvariantError(f"Nothing here reaches a model worker, so {call.node_id!r} was not run.")
-                return await self._process.run(run, node, call.attempt)
+                return await self._process.run(call)
+            case Transport.CONTROL:
+                raise InvariantError(f"{call.node_id!r} is steered by the engine and cannot be carried.")
 
     async def _limited(self, work: Any, call: NodeCall) -> Any:
         limit = asyncio.timeout(call.timeout.total_seconds())

@@ -32,7 +32,7 @@ LEASE = timedelta(seconds=1.8)
 
 
 def node(node_id: str, *needs: str, kind: str = "test.wait", **more: Any) -> dict[str, Any]:
-    keys = {"retries", "timeout", "priority", "estimated_duration_s"}
+    keys = {"retries", "timeout", "priority", "estimated_duration_s", "run_if", "on_error", "cache", "body", "backoff"}
     return {
         "id": node_id,
         "kind": kind,

@@ -77,8 +77,8 @@ def test_many_workers_at_once_claim_each_run_exactly_once(engine, quick, door):
 
         async def take(owner: str, pool) -> list:
             taken = []
-            while (run := await claim(pool, owner=owner, lease=timedelta(seconds=30))) is not None:
-                taken.append((run.id, run.epoch))
+            while found := await claim(pool, owner=owner, lease=timedelta(seconds=30), limit=3):
+                taken += [(run.id, run.epoch) for run in found]
             return taken
 
         taken = await asyncio.gather(*(take(f"w{i}", pools[i % 4]) for i in range(8)))
@@ -179,7 +179,8 @@ def test_a_worker_that_stood_still_past_its_lease_can_no_longer_write(engine, qu
             found = ended(engine, run_id)
         until(lambda: sleeper.slots_used == 0, what="the sleeper giving up")
     assert (found.row.status, found.row.attempt) == ("completed", 2)
-    assert detail(engine, run_id) == found, "the sleeper has changed nothing"
+    later = detail(engine, run_id)
+    assert (later.row, later.nodes) == (found.row, found.nodes), "the sleeper has changed nothing"
     assert {item.executor for item in found.nodes} == {"successor"}
     assert executions(log) == {"a": 2, "b": 1}
 
@@ -204,17 +205,35 @@ def test_a_run_is_resumed_without_repeating_completed_nodes(engine, quick, door,
     assert {item.node_id: (item.attempt, item.executor) for item in found.nodes}["a"] == (1, "lost")
 
 
-def test_a_node_that_is_not_safe_to_repeat_waits_for_a_person(engine, quick, door, log):
+def interrupted(engine, quick, door, log) -> uuid.UUID:
+    """A run whose worker stood still while a node that is not safe to repeat was under way."""
     store(engine, "mail", node("send", kind="test.unsafe", log=str(log), wait_s=60, timeout=120), node("after", "send"))
     with hosting(quick, "lost") as lost:
         run_id = queue(door, "mail")
         lost.claim_one()
         until(lambda: executions(log)["send"])
         with frozen(lost), hosting(quick, "next"):
-            found = ended(engine, run_id)
-    assert found.error["code"] == "unsafe_interrupted"
-    assert "repeating it may do harm" in found.error["message"]
+            until(lambda: detail(engine, run_id).row.status == "needs_attention")
     assert executions(log) == {"send": 1}
+    assert statuses(detail(engine, run_id)) == {"send": "needs_attention"}
+    return run_id
+
+
+def test_a_node_that_is_not_safe_to_repeat_waits_for_a_person(engine, quick, door, log):
+    run_id = interrupted(engine, quick, door, log)
+    door.resolve_attention(run_id, "send", -1, action="completed", output={"sent": 1}, requested_by="ada@example.com")
+    with hosting(quick):
+        found = ended(engine, run_id)
+    assert (found.row.status, executions(log)) == ("completed", {"send": 1})
+    assert {item.node_id: item.output for item in found.nodes}["send"] == {"sent": 1}
+
+
+def test_a_person_may_have_such_a_node_failed(engine, quick, door, log):
+    run_id = interrupted(engine, quick, door, log)
+    door.resolve_attention(run_id, "send", -1, action="failed", output=None, requested_by="ada@example.com")
+    with hosting(quick):
+        found = ended(engine, run_id)
+    assert found.error["code"] == "unsafe_interrupted"
     assert statuses(found) == {"send": "failed", "after": "skipped"}
 
 
@@ -224,7 +243,7 @@ def test_a_run_that_outlives_too_many_workers_is_given_up(engine, quick, door):
 
     async def take(owner: str) -> None:
         pool = make_async_engine(quick, role="victim")
-        assert (await claim(pool, owner=owner, lease=timedelta(seconds=-1))) is not None
+        assert await claim(pool, owner=owner, lease=timedelta(seconds=-1))
         await pool.dispose()
 
     for attempt in range(1, MAX_RECOVERIES + 2):

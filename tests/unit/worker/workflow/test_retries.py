@@ -5,8 +5,8 @@ import pytest
 
 from analytics.core.errors import DependencyError, InputError, LimitError
 from worker.runtime import Failure, NodeTimeoutError, failure_of
+from worker.workflow.attempts import MAX_ABSENCES, Attempts
 from worker.workflow.definition import Node
-from worker.workflow.executor import MAX_ABSENCES, Execution
 from worker.workflow.kinds import find_kind
 from worker.workflow.retries import Backoff, next_wait_s
 
@@ -53,11 +53,11 @@ def test_only_what_may_pass_is_retryable(error, code, retryable):
 
 
 def test_an_absence_of_our_own_store_uses_up_no_retry_but_is_not_borne_for_ever():
-    execution = object.__new__(Execution)
-    execution._services = SimpleNamespace(backoff=Backoff())
+    attempts = object.__new__(Attempts)
+    attempts._services = SimpleNamespace(backoff=Backoff())
     node, kind, counts = Node(id="a", kind="sql.query", retries=0), find_kind("sql.query"), Counter()
     away = failure_of(DependencyError("away", part="postgres"))
-    waits = [execution._wait_s(node, kind, away, counts) for _ in range(MAX_ABSENCES + 1)]
+    waits = [attempts._wait_s(node, kind, away, counts) for _ in range(MAX_ABSENCES + 1)]
     assert None not in waits[:-1]
     assert waits[-1] is None
-    assert execution._wait_s(node, kind, MAY_PASS, counts) is None
+    assert attempts._wait_s(node, kind, MAY_PASS, counts) is None
