@@ -1,7 +1,11 @@
-"""Monthly partitions: made ahead, so that no insert waits for one, and dropped whole when they are old."""
+"""Monthly partitions: made ahead, so that no insert waits for one, and dropped whole when they are old.
+
+Nothing here holds up readers or writers: a partition is attached and detached beside them.
+"""
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
@@ -15,6 +19,20 @@ PARTITIONED = ("audit_log", *OF_RUNS, "agent_run", "llm_call", "handoff", "event
 MONTHS_AHEAD = 3
 
 _NAME = re.compile(r"^(?P<table>\w+)_y(?P<year>\d{4})m(?P<month>\d{2})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One month of one table."""
+
+    name: str
+    table: str
+    month: datetime
+    """Its first moment (UTC)."""
+    is_attached: bool
+    """False: it was detached, but whoever did so was killed before it was dropped."""
+    is_pending: bool
+    """True: its detaching was begun and not ended."""
 
 
 def months_between(since: datetime, until: datetime) -> Iterator[datetime]:
@@ -48,39 +66,65 @@ def ensure_partitions(
         for month in months_between(since or now, until)
         for table in _tables(connection)
     ]
-    present = set(partition_names(connection))
-    missing = [item for item in wanted if item[0] not in present]
-    if not missing:
+    if not {name for name, _, _ in wanted} - set(partition_names(connection)):
         return []
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('helmsight.partitions'))"))
+    present = set(partition_names(connection))  # whoever held the lock before may have made them
+    missing = [item for item in wanted if item[0] not in present]
     for name, table, month in missing:
+        # Attached, not created as a partition, because that would lock the whole table against everybody.
+        connection.execute(
+            text(f"CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        )
         connection.execute(
             text(
-                f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table}"
+                f"ALTER TABLE {table} ATTACH PARTITION {name}"
                 f" FOR VALUES FROM ('{month.isoformat()}') TO ('{next_month(month).isoformat()}')"
             )
         )
     return [name for name, _, _ in missing]
 
 
-def drop_partitions(connection: Connection, table: str, *, before: datetime) -> list[str]:
-    """Drop the partitions of *table* that end at or before *before*; return their names, oldest first.
+def drop_partition(connection: Connection, partition: Partition) -> None:
+    """Detach and drop *partition* while others read and write its table; go on where a killed attempt stopped.
+
+    Detaching waits for transactions that have read the table, without holding up new ones.
+
+    Args:
+        connection: One that commits each statement by itself: detaching beside others needs two transactions.
+        partition: Which.
+    """
+    if partition.is_pending:
+        connection.execute(text(f"ALTER TABLE {partition.table} DETACH PARTITION {partition.name} FINALIZE"))
+    elif partition.is_attached:
+        connection.execute(text(f"ALTER TABLE {partition.table} DETACH PARTITION {partition.name} CONCURRENTLY"))
+    connection.execute(text(f"DROP TABLE IF EXISTS {partition.name}"))
+
+
+def partitions_of(connection: Connection, table: str) -> list[Partition]:
+    """Return the months of *table*, oldest first, those that were detached and not dropped too.
 
     Raises:
         InputError: If *table* is not partitioned.
     """
     if table not in PARTITIONED:
-        raise InputError(f"The table {table!r} is not kept in monthly partitions; nothing was dropped.")
-    dropped = []
-    for name in sorted(partition_names(connection, table)):
-        match = _NAME.match(name)
-        if match is None:
-            continue
-        month = datetime(int(match["year"]), int(match["month"]), 1, tzinfo=UTC)
-        if next_month(month) <= before:
-            connection.execute(text(f"DROP TABLE {name}"))
-            dropped.append(name)
-    return dropped
+        raise InputError(f"The table {table!r} is not kept in monthly partitions; nothing was read.")
+    rows = connection.execute(
+        text(
+            "SELECT c.relname, i.inhrelid IS NOT NULL AS is_attached, coalesce(i.inhdetachpending, false) AS is_pending"
+            " FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid"
+            " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname ~ :pattern"
+            " ORDER BY c.relname"
+        ),
+        {"pattern": f"^{table}_y[0-9]{{4}}m[0-9]{{2}}$"},
+    )
+    found = []
+    for row in rows:
+        match = _NAME.match(row.relname)
+        if match is not None:
+            month = datetime(int(match["year"]), int(match["month"]), 1, tzinfo=UTC)
+            found.append(Partition(row.relname, table, month, row.is_attached, row.is_pending))
+    return found
 
 
 def _tables(connection: Connection) -> list[str]:

@@ -37,6 +37,20 @@ class Run(Base):
             text("created_at DESC"),
             postgresql_where=text("schedule_id IS NOT NULL"),
         ),
+        Index(
+            "ix_run_requested_by_created_at",
+            "requested_by",
+            text("created_at DESC"),
+            postgresql_where=text("requested_by IS NOT NULL"),
+        ),
+        Index("ix_run_trigger_created_at", "trigger", text("created_at DESC")),
+        Index("ix_run_took", text("(finished_at - started_at)"), postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "ix_run_dead_letter",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("error ->> 'code' = 'dead_letter'"),
+        ),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 
@@ -284,6 +298,7 @@ class NodeWait(Base):
     __table_args__ = (
         CheckConstraint("kind IN ('time', 'signal', 'approval', 'run', 'attention')", name="kind"),
         Index("ix_node_wait_open", "kind", text("created_at DESC"), postgresql_where=text("resolved_at IS NULL")),
+        Index("ix_node_wait_run_created_at", "run_created_at"),
         Index("ix_node_wait_child_run_id", "child_run_id", postgresql_where=text("child_run_id IS NOT NULL")),
     )
 

@@ -18,6 +18,10 @@ CREATE INDEX ix_run_tags ON run USING gin (tags) WHERE tags <> '{}';
 CREATE INDEX ix_run_parent_run_id ON run (parent_run_id) WHERE parent_run_id IS NOT NULL;
 CREATE INDEX ix_run_source_run_id ON run (source_run_id) WHERE source_run_id IS NOT NULL;
 CREATE INDEX ix_run_schedule_id_created_at ON run (schedule_id, created_at DESC) WHERE schedule_id IS NOT NULL;
+CREATE INDEX ix_run_requested_by_created_at ON run (requested_by, created_at DESC) WHERE requested_by IS NOT NULL;
+CREATE INDEX ix_run_trigger_created_at ON run (trigger, created_at DESC);
+CREATE INDEX ix_run_took ON run ((finished_at - started_at)) WHERE finished_at IS NOT NULL;
+CREATE INDEX ix_run_dead_letter ON run (created_at DESC, id DESC) WHERE error ->> 'code' = 'dead_letter';
 
 CREATE TABLE run_key (
     workflow_id UUID NOT NULL,
@@ -165,6 +169,7 @@ CREATE TABLE node_wait (
     CONSTRAINT ck_node_wait_kind CHECK (kind IN ('time', 'signal', 'approval', 'run', 'attention'))
 );
 CREATE INDEX ix_node_wait_open ON node_wait (kind, created_at DESC) WHERE resolved_at IS NULL;
+CREATE INDEX ix_node_wait_run_created_at ON node_wait (run_created_at);
 CREATE INDEX ix_node_wait_child_run_id ON node_wait (child_run_id) WHERE child_run_id IS NOT NULL;
 
 CREATE TABLE run_signal (
