@@ -16,6 +16,7 @@ from analytics.live.client import connect, connect_async
 from analytics.store.engine import make_async_engine, make_engine
 from dashboard.auth.sessions import SessionBook
 from dashboard.readiness import SchemaWatch
+from worker.workflow.kinds import python_call
 
 if TYPE_CHECKING:
     from analytics.sources.prometheus import PromClient
@@ -85,6 +86,7 @@ def build_context(settings: Settings) -> AppContext:
     Raises:
         ConfigError: If no PostgreSQL is named, or an address is malformed.
     """
+    python_call.allow(settings.worker.python_allowed)
     return AppContext(
         settings, engine=make_engine(settings, role=ROLE), async_engine=make_async_engine(settings, role=ROLE)
     )

@@ -7,6 +7,7 @@ from analytics.core.logging import configure_logging
 from analytics.core.settings import Settings
 from analytics.store.engine import make_engine
 from analytics.store.migrate import require_current
+from worker.workflow.kinds import python_call
 
 
 def main(kind: Literal["run", "model", "scheduler"], settings: Settings) -> None:
@@ -16,6 +17,7 @@ def main(kind: Literal["run", "model", "scheduler"], settings: Settings) -> None
         ConfigError: If the database does not have the schema of this version; nothing was started.
     """
     configure_logging(level=settings.log.level, json=settings.log.format == "json", part=f"worker-{kind}")
+    python_call.allow(settings.worker.python_allowed)
     for talkative in ("alembic", "httpx", "sqlalchemy.pool"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     engine = make_engine(settings, role=f"worker-{kind}")

@@ -52,6 +52,10 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 """Scheme, host and port of a web page, as browsers send it."""
 
 
+PythonName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+"""A Python function as ``package.module:function``."""
+
+
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - names, nothing listens
 
 
@@ -158,6 +162,11 @@ class WorkerSettings(_Group):
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port for that; 0 takes a free one.")
     http_allow_private: bool = Field(
         default=False, description="Whether `http.request` nodes may call private and loopback addresses."
+    )
+    python_allowed: Annotated[tuple[PythonName, ...], NoDecode, BeforeValidator(_comma_list)] = Field(
+        default=(),
+        description="Functions that `python` nodes may call besides entry points of `helmsight.python`, as"
+        " `package.module:function`, separated by commas.",
     )
 
 
