@@ -139,6 +139,10 @@ class Node:
     branches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of a needed ``branch`` node: it counts as completed only if one of these branches was taken."""
 
+    def to_spec(self) -> dict[str, Any]:
+        """Return it as JSON, as it stands in its definition."""
+        return _node_spec(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:

@@ -18,7 +18,7 @@ MAX_DEPTH = 50
 
 Path = tuple[str | int, ...]
 
-_INT = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
+_INT = re.compile(r"-?(?:0|[1-9]\d{0,18})", re.ASCII)
 _FLOAT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _CONSTANTS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
@@ -151,7 +151,7 @@ class _Builder:
         if event.tag not in _TAGS:
             self._problem(f"the tag {event.tag} is not read", event)
         if kind is yaml.ScalarEvent:
-            return event.value if event.style or not event.implicit[0] else _scalar(event.value)
+            return event.value if event.style or not event.implicit[0] else plain_scalar(event.value)
         if len(self._path) >= MAX_DEPTH:
             raise _TooDeepError(_line(event))
         return self._list() if kind is yaml.SequenceStartEvent else self._mapping()
@@ -195,7 +195,7 @@ class _Builder:
         self._source.problems.append(Problem(tuple(self._path), reason, _line(event)))
 
 
-def _scalar(text: str) -> Any:
+def plain_scalar(text: str) -> Any:
     """Return what plain *text* means in YAML 1.2's core: a number, a constant, or text."""
     first = text[:1]
     if first in _MAY_BE_NUMBER:
