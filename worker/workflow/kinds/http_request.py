@@ -47,13 +47,17 @@ async def _run(call: NodeCall) -> dict[str, Any]:
         raise DependencyError(f"{request.url.host} did not answer in time; try again.", part="http") from error
     except httpx.TransportError as error:
         raise DependencyError(f"{request.url.host} could not be reached ({error}); try again.", part="http") from error
+    seconds = time.perf_counter() - started
+    place = f"{request.method} {request.url.host}{request.url.path}"
+    said = f"{place}: {response.status_code}, {len(body)} bytes in {seconds:.3f} s"
+    call.log.info(said)
     _check_status(response, config.get("expect_status"))
     return {
         "status": response.status_code,
         "url": str(request.url),
         "headers": {name: value for name, value in response.headers.items() if name not in _HIDDEN_HEADERS},
         "bytes": len(body),
-        "duration_s": round(time.perf_counter() - started, 4),
+        "duration_s": round(seconds, 4),
         **_content(response, body),
     }
 
@@ -86,6 +90,8 @@ async def _follow(client: httpx.AsyncClient, request: httpx.Request, call: NodeC
             if response.status_code not in _REDIRECTS or not call.config.get("follow_redirects", False):
                 return response, await _read(response, call.config.get("max_bytes", MAX_BODY_BYTES))
             request = _redirected(request, response)
+            said = f"redirected to {request.url.host}{request.url.path}"
+            call.log.info(said)
         finally:
             await response.aclose()
     raise InputError(f"More than {MAX_REDIRECTS} redirects; the request was given up.")
@@ -229,4 +235,18 @@ KIND = NodeKind(
     idempotence=Idempotence.RETRY_SAFE,
     run=_run,
     cacheable=True,
+    docs="""Puts out `status`, `url`, `headers`, `bytes`, `duration_s`, `json` (parsed, when the answer says it is JSON)
+and `text` (when it is text). A status of 400 or more fails the node; 429 and 500 or more are tried again, after what
+`Retry-After` asks for. A request that changes something carries `Idempotency-Key`, the same on every attempt. Addresses
+in private networks are refused unless `HELMSIGHT_WORKER__HTTP_ALLOW_PRIVATE` is set.
+
+```yaml
+- id: fetch
+  kind: http.request
+  timeout: 10s
+  config:
+    url: "https://example.com/items/{{ params.id }}"
+    query: {full: true}
+```
+""",
 )

@@ -29,6 +29,11 @@ async def _run(call: NodeCall) -> dict[str, Any]:
             timeout=call.timeout * _SHARE_OF_TIME,
         )
     )
+    took = f"{config['server']}/{config['tool']}: {len(result['content'])} blocks"
+    if result["is_error"]:
+        call.log.warning(took + "; the tool says that it failed")
+    else:
+        call.log.info(took)
     if result["is_error"] and config.get("on_tool_error", "keep") == "fail":
         said = next((block["text"] for block in result["content"] if block.get("type") == "text"), "no reason given")
         raise InputError(
@@ -58,4 +63,19 @@ KIND = NodeKind(
     transport=Transport.INLINE,
     idempotence=Idempotence.UNSAFE,
     run=_run,
+    docs="""Puts out what the tool answered: `content` (blocks), `structured` (its JSON, or null) and `is_error`. Which
+servers there are stands in the servers file; a call waits for the server's own limits. The result is never kept for
+another run, since a tool may do anything.
+
+```yaml
+- id: words
+  kind: mcp.call
+  needs: [read]
+  config:
+    server: helmsight
+    tool: text_statistics
+    arguments: {text: "{{ nodes.read.output.text }}", top: 5}
+    on_tool_error: fail
+```
+""",
 )

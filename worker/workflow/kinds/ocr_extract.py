@@ -4,15 +4,19 @@ Runs in the killable child of a model worker. Safe to run twice: pages are repla
 an id made from the run and the node.
 """
 
+import functools
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from analytics.core.errors import InputError, InvariantError, NotFoundError
-from analytics.core.settings import Settings
+from analytics.core.settings import Settings, load_settings
 from analytics.core.telemetry import OCR_PAGE_SECONDS, OCR_PAGES
 from analytics.store.engine import session_scope
 from analytics.store.queries import documents
@@ -42,6 +46,8 @@ def _run(call: NodeCall) -> dict[str, Any]:
         with session_scope(engine) as session:
             documents.save_page(session, document_id, _row(page, options, reader.version))
         pages.append(page)
+        said = f"page {page.number}: {len(page.words)} words, confidence {page.confidence}, {page.duration_s:.2f} s"
+        call.log.info(said)
     with session_scope(engine) as session:
         documents.drop_pages_after(session, document_id, len(pages))
     return _summary(document_id, DocumentText(tuple(pages), options, reader.name, reader.version))
@@ -122,6 +128,43 @@ def _summary(document_id: uuid.UUID, result: Any) -> dict[str, Any]:
     }
 
 
+def _fingerprint(config: Mapping[str, Any], engine: Engine) -> list[str]:
+    """Return what decides over the text besides the configuration: the document's bytes, our OCR, its language."""
+    if config.get("sample"):
+        from worker.ocr.sample import sample_image_path  # noqa: PLC0415 - as above
+
+        digest = hashlib.sha256(sample_image_path().read_bytes()).hexdigest()
+    else:
+        digest = _stored_digest(engine, str(config.get("document_id")))
+    return [digest, *_installed(), "" if "language" in config else _default_language()]
+
+
+def _stored_digest(engine: Engine, document_id: str) -> str:
+    try:
+        key = uuid.UUID(document_id)
+    except ValueError:
+        return ""  # The node itself will say what is wrong.
+    with session_scope(engine) as session:
+        digest = session.scalar(select(Document.sha256).where(Document.id == key))
+    return "" if digest is None else digest.hex()
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    found = []
+    for name in ("tesserocr", "tessdata"):
+        try:
+            found.append(f"{name} {distribution_version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} absent")
+    return tuple(found)
+
+
+@functools.cache
+def _default_language() -> str:
+    return load_settings().ocr.languages
+
+
 def _warm(settings: Settings) -> None:
     from worker.ocr.engine import OcrOptions, get_engine  # noqa: PLC0415 - as above
 
@@ -157,6 +200,20 @@ KIND = NodeKind(
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
     cacheable=True,
+    fingerprint=_fingerprint,
+    docs="""Puts out `document_id`, `pages`, `word_count`, `character_count`, `confidence` (0 to 100, or null without
+words), `engine`, `language`, `duration_s`, `warnings`, `text` (the first 20,000 characters) and `text_truncated`. All
+text, words and boxes are stored with the document. Runs in a child process that is killed when it takes too long or the
+run is cancelled.
+
+```yaml
+- id: read
+  kind: ocr.extract
+  timeout: 5m
+  cache: 1h
+  config: {document_id: "{{ params.document_id }}", language: eng+deu}
+```
+""",
     warm=_warm,
     observe=_observe,
 )

@@ -42,11 +42,18 @@ async def _run(call: NodeCall) -> dict[str, Any]:
             await connection.execute(_READ_ONLY)
             await connection.execute(_LIMITS, {"timeout_ms": str(timeout_ms)})
             try:
-                return await _ask(connection, call, most)
+                answer = await _ask(connection, call, most)
             except psycopg.Error as error:
                 raise _explained(error, call) from error
             finally:
                 await connection.rollback()
+    rows = f"{answer['row_count']} rows of {len(answer['columns'])} columns"
+    if answer["truncated"]:
+        said = f"{rows}; there are more, but `max_rows` is {most}"
+        call.log.warning(said)
+    else:
+        call.log.info(rows)
+    return answer
 
 
 async def _ask(connection: AsyncConnection, call: NodeCall, most: int) -> dict[str, Any]:
@@ -175,5 +182,20 @@ KIND = NodeKind(
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
     cacheable=True,
+    docs="""Puts out `columns`, `rows` (a list of objects), `row_count` and `truncated`. One SELECT, read-only, in a
+time limit that PostgreSQL keeps; tables that hold secrets are refused. Values come in as parameters, never as text: `:name`
+in the statement, and `params`.
+
+```yaml
+- id: failed
+  kind: sql.query
+  config:
+    sql: >-
+      SELECT id, error->>'message' AS message FROM run
+      WHERE status = 'failed' AND created_at > now() - make_interval(hours => CAST(:hours AS int))
+    params: {hours: "{{ params.hours }}"}
+    max_rows: 100
+```
+""",
     literals=("sql",),
 )

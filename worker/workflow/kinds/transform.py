@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analytics.core.errors import InputError
+from worker.workflow.conditions import OPERATORS, holds
 from worker.workflow.node_kind import Idempotence, NodeCall, NodeKind, Transport
 from worker.workflow.templates import as_text, look_up, parse_path
 
@@ -27,7 +28,7 @@ _CONDITION = {
     "additionalProperties": False,
     "properties": {
         "field": {"type": "string"},
-        "is": {"enum": ["==", "!=", "<", "<=", ">", ">=", "in", "contains", "present", "absent"]},
+        "is": {"enum": list(OPERATORS)},
         "value": {},
     },
 }
@@ -75,6 +76,7 @@ _STEPS: dict[str, Any] = {
 
 def _run(call: NodeCall) -> Any:
     value = call.config["input"]
+    before = _size(value)
     for number, step in enumerate(call.config["steps"], 1):
         if call.stop.is_set():
             raise InputError("The transformation was stopped.")
@@ -83,7 +85,15 @@ def _run(call: NodeCall) -> Any:
             value = _DO[name](value, argument)
         except InputError as error:
             raise InputError(f"Step {number} ({name}): {error.message}") from error
+    said = f"{before} became {_size(value)} in {len(call.config['steps'])} steps"
+    call.log.info(said)
     return value
+
+
+def _size(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return "nothing" if value is None else f"a text of {len(value)}" if isinstance(value, str) else "a value"
 
 
 def _rows(value: Any) -> Rows:
@@ -127,34 +137,7 @@ def _where(value: Any, conditions: Sequence[Mapping[str, Any]]) -> Rows:
 
 
 def _holds(row: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
-    found, wanted = _field(row, condition["field"]), condition.get("value")
-    match condition["is"]:
-        case "present":
-            return found is not None
-        case "absent":
-            return found is None
-        case "==":
-            return bool(found == wanted)
-        case "!=":
-            return bool(found != wanted)
-        case other:
-            return _related(found, wanted, other)
-
-
-def _related(found: Any, wanted: Any, relation: str) -> bool:
-    if relation == "in":
-        return isinstance(wanted, list) and found in wanted
-    if relation == "contains":
-        return (isinstance(found, list) or (isinstance(found, str) and isinstance(wanted, str))) and wanted in found
-    return _ordered(found, wanted, relation)
-
-
-def _ordered(found: Any, wanted: Any, order: str) -> bool:
-    """Compare two numbers or two texts; others have no order, so no row passes."""
-    comparable = (_is_number(found) and _is_number(wanted)) or (isinstance(found, str) and isinstance(wanted, str))
-    if not comparable:
-        return False
-    return bool({"<": found < wanted, "<=": found <= wanted, ">": found > wanted, ">=": found >= wanted}[order])
+    return holds(_field(row, condition["field"]), condition["is"], condition.get("value"))
 
 
 def _sort(value: Any, argument: Mapping[str, Any]) -> Rows:
@@ -310,4 +293,31 @@ KIND = NodeKind(
     idempotence=Idempotence.IDEMPOTENT,
     run=_run,
     cacheable=True,
+    docs="""Puts out what the last step leaves. Steps on rows (`pick`, `drop`, `rename`, `where`, `sort`, `set`,
+`group`) take a list of objects, or one object as a list of one; `{field}` in a text names a field of the row.
+
+| Step | What it does |
+|---|---|
+| `get: a.b[0]` | goes down a path |
+| `pick: [a, b]`, `drop: [a]` | keeps or takes away fields |
+| `rename: {old: new}` | gives fields other names |
+| `where: [{field, is, value}]` | keeps rows for which every condition holds |
+| `sort: {by, descending}`, `limit: 10` | orders rows, keeps the first |
+| `set: {name: "{a} of {b}"}` | fills fields in |
+| `group: {by, aggregates: [{as, do, field}]}` | a row for each group; `count`, `sum`, `mean`, `min`, `max`, `first`, `last` |
+| `text: "{a}"`, `join: ", "` | makes text |
+| `first: true`, `count: true` | the first item; how many there are |
+
+```yaml
+- id: slow
+  kind: transform
+  needs: [history]
+  config:
+    input: "{{ nodes.history.output.rows }}"
+    steps:
+      - where: [{field: seconds, is: ">", value: 60}]
+      - sort: {by: seconds, descending: true}
+      - limit: 10
+```
+""",
 )
