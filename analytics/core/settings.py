@@ -78,6 +78,11 @@ class StoreSettings(_Group):
         default=timedelta(seconds=30), description="The longest a statement of a page or job may take."
     )
     work_mem: str = Field(default="16MB", pattern=r"^\d+(kB|MB|GB)$", description="Memory of one sort or hash.")
+    keep_runs: Duration = Field(
+        default=timedelta(days=90),
+        ge=timedelta(days=1),
+        description="How long runs with their nodes, logs and artifacts are kept; whole months are dropped.",
+    )
 
 
 class RedisSettings(_Group):

@@ -24,7 +24,9 @@ from analytics.sources.prometheus import PromClient
 from analytics.sources.system import record, sample_system
 from analytics.store.engine import session_scope
 from analytics.store.partitions import ensure_partitions
+from analytics.store.retention import clean_expired, drop_old_months
 from worker.catalog import QueueName
+from worker.doors.waking import Waker
 from worker.jobs import upkeep
 from worker.mcp.catalogue import refresh_catalogue_once
 from worker.pools.process import WorkerProcess, worker_process
@@ -34,8 +36,11 @@ from worker.runtime import Failure, tried
 from worker.workflow.definition import ensure_builtin_workflows
 from worker.workflow.lease import beat_s
 from worker.workflow.reconcile import reconcile
+from worker.workflow.schedules import tick
+from worker.workflow.triggers import raise_run_ends
 
 KEEP_WORKERS = timedelta(days=7)
+ENDED_AT_ONCE = 1000
 
 _LOCK = text("SELECT pg_try_advisory_lock(hashtext('helmsight.scheduler'))")
 
@@ -94,12 +99,16 @@ def ticks(process: WorkerProcess) -> list[Tick]:
     prom = PromClient(settings.prometheus.url, settings.prometheus.timeout) if settings.prometheus.url else None
     lease = settings.worker.lease
     return [
+        Tick("tick_schedules", 2, lambda: _tick_schedules(process)),
+        Tick("count_ended", 2, lambda: _count_ended(process)),
         Tick("reconcile", beat_s(lease), lambda: reconcile(engine, process.redis, grace=2 * lease / 3)),
         Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
         Tick("sample_system", 30, lambda: _sample_system(process)),
         Tick("sample_queues", 15, lambda: _sample_queues(process)),
         Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
+        Tick("clean_expired", 3600, lambda: _clean_expired(process)),
+        Tick("drop_old_months", 6 * 3600, lambda: drop_old_months(engine, keep=settings.store.keep_runs)),
         Tick("ensure_builtins", 3600, lambda: _ensure_builtins(process)),
         Tick("forget_workers", 3600, lambda: _forget_workers(process)),
         Tick("refresh_mcp", 300, lambda: refresh_catalogue_once(settings, engine)),
@@ -151,6 +160,22 @@ def _once(tick: Tick) -> None:
         if isinstance(result, Failure):
             _log.warning("tick failed", tick=tick.name, error=result.message)
     JOB_SECONDS.labels(tick.name).observe(time.perf_counter() - started)
+
+
+def _tick_schedules(process: WorkerProcess) -> None:
+    tick(process.engine, process.redis, process.settings)
+
+
+def _count_ended(process: WorkerProcess) -> None:
+    waker = Waker(process.engine, process.redis)
+    while raise_run_ends(process.engine, waker, process.settings, limit=ENDED_AT_ONCE) == ENDED_AT_ONCE:
+        if process.stop.is_set():
+            return
+
+
+def _clean_expired(process: WorkerProcess) -> None:
+    settings = process.settings
+    clean_expired(process.engine, keep=settings.store.keep_runs, keep_keys=settings.worker.idempotency_ttl)
 
 
 def _sample_system(process: WorkerProcess) -> None:

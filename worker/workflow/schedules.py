@@ -42,7 +42,6 @@ ON_TIME = timedelta(minutes=1)
 MAX_NAME = 100
 
 _PER_TRANSACTION = 100
-_FORGOTTEN_AFTER = timedelta(days=400)
 _log = get_logger(__name__)
 
 
@@ -241,14 +240,6 @@ def tick(engine: Engine, client: redis.Redis | None, settings: Settings, *, now:
         waker.wake(due.run_ids)
         started, skipped = started + len(due.run_ids), skipped + due.skipped
     return TickReport(started, skipped, failed)
-
-
-def forget_old_times(session: Session) -> int:
-    """Remove times of schedules that are longer ago than anything could ask; return how many."""
-    found = session.execute(
-        text("DELETE FROM schedule_run WHERE scheduled_for < now() - :age RETURNING 1"), {"age": _FORGOTTEN_AFTER}
-    )
-    return len(found.all())
 
 
 def _ticked(session: Session, row: Row[Any], now: datetime, settings: Settings) -> _Due | Failure:
