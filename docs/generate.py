@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from analytics.core import telemetry
 from analytics.core.settings import describe_settings
+from worker.workflow.node_kind import NodeKind
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; change the code, then run it again. -->\n"
@@ -72,16 +73,33 @@ def node_kinds() -> str:
 
     parts = ["# Kinds of nodes\n\nWhat a node of a workflow can be; `config` takes the properties listed.\n"]
     for kind in sorted(registry().values(), key=lambda item: item.name):
-        parts.append(
-            f"\n## `{kind.name}`\n\n{kind.summary}\n\nRuns {kind.transport.value}; {kind.idempotence.value}.\n\n"
-        )
+        parts.append(f"\n## `{kind.name}`\n\n{kind.summary}\n\n{where_it_runs(kind)}\n\n")
         required = set(kind.config_schema.get("required", ()))
         rows = [
             (f"`{name}`", "yes" if name in required else "no", type_of(schema), schema.get("description", ""))
             for name, schema in kind.config_schema.get("properties", {}).items()
         ]
         parts.append(table(("Property", "Required", "Type", "Meaning"), rows))
+        if kind.docs:
+            parts.append(f"\n{kind.docs.strip()}\n")
     return "".join(parts)
+
+
+def where_it_runs(kind: NodeKind) -> str:
+    """Return in words how a kind is carried, whether it is repeated, and whether its result may be kept."""
+    places = {
+        "inline": "Runs on the worker's event loop",
+        "thread": "Runs in a thread of the worker",
+        "process": "Runs in a child process that can be killed",
+        "control": "Steered by the engine, and uses no slot",
+    }
+    again = {
+        "idempotent": "repeated after a crash",
+        "retry_safe": "repeated after a crash with the same key",
+        "unsafe": "never repeated by itself",
+    }
+    kept = "; `cache` may be set" if kind.cacheable else ""
+    return f"{places[kind.transport.value]}; {again[kind.idempotence.value]}{kept}."
 
 
 def commands() -> str:
@@ -148,7 +166,10 @@ def show(value: object) -> str:
 
 
 def type_of(schema: dict[str, object]) -> str:
-    """Return the JSON Schema type as text."""
+    """Return the JSON Schema type, or the values there are, as text."""
+    choices = schema.get("enum")
+    if isinstance(choices, list):
+        return ", ".join(f"`{choice}`" for choice in choices)
     kind = schema.get("type", "any")
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 

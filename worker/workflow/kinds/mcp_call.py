@@ -31,7 +31,8 @@ async def _run(call: NodeCall) -> dict[str, Any]:
     )
     took = f"{config['server']}/{config['tool']}: {len(result['content'])} blocks"
     if result["is_error"]:
-        call.log.warning(took + "; the tool says that it failed")
+        took += "; the tool says that it failed"
+        call.log.warning(took)
     else:
         call.log.info(took)
     if result["is_error"] and config.get("on_tool_error", "keep") == "fail":

@@ -183,8 +183,8 @@ KIND = NodeKind(
     run=_run,
     cacheable=True,
     docs="""Puts out `columns`, `rows` (a list of objects), `row_count` and `truncated`. One SELECT, read-only, in a
-time limit that PostgreSQL keeps; tables that hold secrets are refused. Values come in as parameters, never as text: `:name`
-in the statement, and `params`.
+time limit that PostgreSQL keeps; tables that hold secrets are refused. Values come in as parameters, never as text:
+`:name` in the statement, and `params`.
 
 ```yaml
 - id: failed

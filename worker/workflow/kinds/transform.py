@@ -304,7 +304,7 @@ KIND = NodeKind(
 | `where: [{field, is, value}]` | keeps rows for which every condition holds |
 | `sort: {by, descending}`, `limit: 10` | orders rows, keeps the first |
 | `set: {name: "{a} of {b}"}` | fills fields in |
-| `group: {by, aggregates: [{as, do, field}]}` | a row for each group; `count`, `sum`, `mean`, `min`, `max`, `first`, `last` |
+| `group: {by, aggregates: [{as, do, field}]}` | a row for each group: count, sum, mean, min, max, first, last |
 | `text: "{a}"`, `join: ", "` | makes text |
 | `first: true`, `count: true` | the first item; how many there are |
 
