@@ -44,7 +44,7 @@ def present_workflow(detail: RunDetail) -> WorkflowDetail | None:
 def draw_top(detail: RunDetail) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.header(run_view.title(detail), anchor=False, width="content")
-        run_actions.draw_bar(detail, role)
+        run_actions.draw_bar(detail, role, filters)
     st.caption(run_view.story(detail))
     if not run_view.is_active(detail):
         run_actions.draw_forms(detail, present_workflow(detail), filters)

@@ -253,12 +253,17 @@ def _trace(
     go: Any, look: _Look, bars: Sequence[tuple[int, Bar]], lanes: Sequence[Lane], *, begin: datetime, zone: tzinfo
 ) -> Any:
     seconds = [(bar.ended - bar.began).total_seconds() for _, bar in bars]
+    ends = [_last(lane) for lane in lanes]
     return go.Bar(
         orientation="h",
         name=look.word,
         y=[place for place, _ in bars],
         base=[_local(bar.began, zone) for _, bar in bars],
         x=[max(1.0, length * 1000) for length in seconds],
+        text=[formats.duration(lanes[place].busy) if bar is ends[place] else "" for place, bar in bars],
+        textposition="outside",
+        textfont={"size": 11},
+        cliponaxis=False,
         customdata=[
             [
                 place,
@@ -278,11 +283,16 @@ def _trace(
     )
 
 
+def _last(lane: Lane) -> Bar:
+    """Return the bar that ends last: how long the lane was busy stands beside it."""
+    return max(lane.bars, key=lambda bar: bar.ended)
+
+
 def _layout(picture: Picture) -> dict[str, Any]:
     labels = [_tick(lane) for lane in picture.lanes]
     return {
         "height": _FRAME_PX + _LANE_PX * max(2, len(picture.lanes)),
-        "margin": {"l": 8, "r": 12, "t": 40, "b": 8},
+        "margin": {"l": 8, "r": 64, "t": 40, "b": 8},
         "barmode": "overlay",
         "bargap": 0.35,
         "hovermode": "closest",

@@ -108,7 +108,14 @@ def _options(items: NodeItems) -> list[tuple[str, int]]:
 
 
 def draw_panel(
-    run_id: uuid.UUID, node_id: str, map_index: int, *, name: str, filters: Filters, act: Callable[[], None]
+    run_id: uuid.UUID,
+    node_id: str,
+    map_index: int,
+    *,
+    name: str,
+    filters: Filters,
+    is_active: bool,
+    act: Callable[[], None],
 ) -> None:
     """Draw one step of a run.
 
@@ -118,20 +125,26 @@ def draw_panel(
         map_index: Its place in a fan-out, or -1.
         name: What it is called.
         filters: What links keep.
+        is_active: Whether the run has not ended.
         act: Draws what can be done with it.
     """
     answer = data.node(run_id, node_id, map_index)
     detail = states.settle(answer, "The step")
     title = formats.escaped(name if map_index < 0 else f"{name} [{map_index}]")
+    look = look_of(RUN_LOOKS, "pending" if detail is None else detail.row.status)
+    cached = " :green-badge[:material/bolt: From the cache]" if detail is not None and detail.row.cache_hit else ""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
+        st.markdown(f"**{title}** {look.badge}{cached}", width="content")
+        with st.container(horizontal=True, width="content", gap="xsmall", vertical_alignment="center"):
+            act()
     if detail is None:
         if answer.outage is None:
-            st.markdown(f"**{title}** {RUN_LOOKS['pending'].badge}")
-            st.caption("It has not begun: it starts when everything it needs has ended.")
-            act()
+            st.caption(
+                "It has not begun: it does when what it needs has ended."
+                if is_active
+                else "It did not begin in this run."
+            )
         return
-    look = look_of(RUN_LOOKS, detail.row.status)
-    cached = " :green-badge[:material/bolt: From the cache]" if detail.row.cache_hit else ""
-    st.markdown(f"**{title}** {look.badge}{cached}")
     st.caption(" · ".join(facts(detail)))
     if detail.row.error:
         st.error(_error_words(detail.row.error), icon=":material/error:")
@@ -142,7 +155,6 @@ def draw_panel(
             icon=":material/account_tree:",
             query_params=query(filters, run=detail.wait.child_run_id),
         )
-    act()
     _draw_sections(run_id, detail)
 
 

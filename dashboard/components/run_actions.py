@@ -17,6 +17,7 @@ from dashboard.components import forms
 from dashboard.components.navigation import go
 from dashboard.components.values import as_text
 from dashboard.filters import Filters
+from dashboard.links import page_of, query
 from worker.doors.again import Version
 from worker.doors.keeping import kept_nodes
 from worker.enqueue import QueuedRun
@@ -37,12 +38,20 @@ def top_level(node_id: str) -> str:
     return node_id.split("/", 1)[0].split("[", 1)[0]
 
 
-def draw_bar(detail: RunDetail, role: Role) -> None:
+def draw_bar(detail: RunDetail, role: Role, filters: Filters) -> None:
     """Draw what can be done with the run now; what the role may not do is not offered."""
-    if role < Role.OPERATOR:
-        return
     run_id, status = detail.row.id, detail.row.status
-    with st.container(horizontal=True, gap="xsmall", width="content", key="run.bar"):
+    with st.container(horizontal=True, gap="xsmall", width="content", vertical_alignment="center", key="run.bar"):
+        source = detail.row.source_run_id
+        st.page_link(
+            str(page_of("compare").path),
+            label="Compare",
+            icon=":material/compare_arrows:",
+            query_params=query(filters, left=source or run_id, right=run_id if source else None),
+            help="With the run that it repeats." if source else "With another run of the workflow.",
+        )
+        if role < Role.OPERATOR:
+            return
         if status == "paused" or (detail.pause_requested and status in _PAUSABLE):
             if st.button("Resume", icon=":material/play_arrow:", key="run.resume", type="primary"):
                 _act(lambda: actions.resume_run(run_id))

@@ -74,7 +74,7 @@ def _draw_deed(deed: Deed, marked: Sequence[RunRow], wanted: RunFilter, filters:
             st.markdown(_marked_words(deed, marked))
         if st.button(f"{words.button} now", icon=words.icon, type="primary", key=f"runs.{deed}.now"):
             ids = matching(deed, wanted, filters) if every else [row.id for row in marked]
-            _do(deed, ids)
+            do(deed, ids)
 
 
 def _all_words(deed: Deed, wanted: RunFilter, filters: Filters, total: int) -> str:
@@ -112,7 +112,8 @@ def matching(deed: Deed, wanted: RunFilter, filters: Filters) -> list[uuid.UUID]
     return found[:MOST_AT_ONCE]
 
 
-def _do(deed: Deed, ids: Sequence[uuid.UUID]) -> None:
+def do(deed: Deed, ids: Sequence[uuid.UUID]) -> None:
+    """Do it with each of *ids*, keep what became of it for :func:`draw_report`, and draw the page anew."""
     act = actions.cancel_runs if deed == "cancel" else actions.retry_runs
     report = actions.attempt(lambda: act(ids) if ids else BulkReport(0, []))
     if report is not None:

@@ -78,6 +78,8 @@ def draw_graph(detail: RunDetail, path: Sequence[str]) -> None:
         critical=path,
         levels=True,
     )
+    if place is None:
+        st.caption("Choose a step to see its output, its log and what it waited for.")
     if clicked is not None:
         open_place(Place(clicked))
 
@@ -124,25 +126,23 @@ def draw_table(detail: RunDetail) -> None:
 def draw_place(run_id: uuid.UUID, detail: RunDetail, place: Place, filters: Filters, role: Role) -> None:
     """Draw the step that is open: its items when it is a loop, itself with all its parts."""
     names = run_view.names_of(detail.spec)
-    address = definition_id(place.node_id)
+    if definition_id(place.node_id) not in run_view.ids_of(detail.spec):
+        st.caption(f":material/search_off: This run has no step {formats.escaped(place.node_id[:80])}.")
+        return
     place = _present(detail, place)
     with st.container(border=True, key="run.step"):
-        with st.container(horizontal=True, horizontal_alignment="right", key="run.step.tools"):
-            if st.button("Close", icon=":material/close:", key="run.step.close", type="tertiary"):
-                open_place(None)
         container = _loop_of(detail, place)
         if container is not None:
             _draw_loop(run_id, container, place)
-        if place.map_index >= 0 or address not in run_view.containers_of(detail.spec) or container is None:
-            name = run_view.name_in(names, place.node_id)
-            node_panel.draw_panel(
-                run_id,
-                place.node_id,
-                place.map_index,
-                name=name,
-                filters=filters,
-                act=lambda: _draw_retry(detail, place, role),
-            )
+        node_panel.draw_panel(
+            run_id,
+            place.node_id,
+            place.map_index,
+            name=run_view.name_in(names, place.node_id),
+            filters=filters,
+            is_active=run_view.is_active(detail),
+            act=lambda: _draw_tools(detail, place, role),
+        )
 
 
 def _present(detail: RunDetail, place: Place) -> Place:
@@ -168,16 +168,17 @@ def _draw_loop(run_id: uuid.UUID, container: str, place: Place) -> None:
         open_place(Place(*chosen))
 
 
-def _draw_retry(detail: RunDetail, place: Place, role: Role) -> None:
-    if role < Role.OPERATOR or run_view.is_active(detail):
-        return
-    asked = st.button(
-        "Retry from here",
-        icon=":material/replay:",
-        key="run.step.retry",
-        help="A new run keeps what the steps before it gave, and executes this one and all that need it.",
-        on_click=run_actions.ask_retry_from,
-        args=(detail, place.node_id),
-    )
-    if asked:
-        st.rerun(scope="app")
+def _draw_tools(detail: RunDetail, place: Place, role: Role) -> None:
+    if role >= Role.OPERATOR and not run_view.is_active(detail):
+        asked = st.button(
+            "Retry from here",
+            icon=":material/replay:",
+            key="run.step.retry",
+            help="A new run keeps what the steps before it gave, and executes this one and all that need it.",
+            on_click=run_actions.ask_retry_from,
+            args=(detail, place.node_id),
+        )
+        if asked:
+            st.rerun(scope="app")
+    if st.button("Close", icon=":material/close:", key="run.step.close", type="tertiary"):
+        open_place(None)

@@ -19,6 +19,7 @@ from dashboard.components.tables import Column
 from dashboard.components.values import draw_value
 from dashboard.filters import Filters
 from dashboard.links import page_of, query
+from dashboard.live.run_states import defined_nodes
 from dashboard.zone import viewer_zone
 from worker.workflow.definition import definition_id
 
@@ -309,32 +310,17 @@ def has_relatives(relatives: RunRelatives) -> bool:
 
 def names_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return the names of nodes that have one, by definition id, those in bodies too."""
-    found: dict[str, str] = {}
-    waiting: list[tuple[str, Sequence[Mapping[str, Any]]]] = [("", spec.get("nodes") or ())]
-    while waiting:
-        prefix, items = waiting.pop()
-        for item in items:
-            path = f"{prefix}{item['id']}"
-            if item.get("name"):
-                found[path] = str(item["name"])
-            body = item.get("body")
-            if isinstance(body, Mapping):
-                waiting.append((f"{path}/", body.get("nodes") or ()))
-    return found
+    return {node.path: str(node.item["name"]) for node in defined_nodes(spec) if node.item.get("name")}
+
+
+def ids_of(spec: Mapping[str, Any]) -> set[str]:
+    """Return the definition ids of all nodes, those in bodies too."""
+    return {node.path for node in defined_nodes(spec)}
 
 
 def containers_of(spec: Mapping[str, Any]) -> set[str]:
     """Return the definition ids of the nodes that have a body."""
-    found: set[str] = set()
-    waiting: list[tuple[str, Sequence[Mapping[str, Any]]]] = [("", spec.get("nodes") or ())]
-    while waiting:
-        prefix, items = waiting.pop()
-        for item in items:
-            body = item.get("body")
-            if isinstance(body, Mapping):
-                found.add(f"{prefix}{item['id']}")
-                waiting.append((f"{prefix}{item['id']}/", body.get("nodes") or ()))
-    return found
+    return {node.path for node in defined_nodes(spec) if node.body}
 
 
 def name_in(names: Mapping[str, str], node_id: str) -> str:
