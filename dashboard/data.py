@@ -6,7 +6,7 @@ while a new one is read in the background.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -36,6 +36,7 @@ from dashboard.reading import LIVE, MEMORY, Question
 from worker.pictures import PagePicture
 from worker.pictures import page_picture as picture_of
 from worker.queues import QueueDepth, queue_depths
+from worker.workflow import inputs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -283,6 +284,13 @@ def node_log(
         return nodes.node_log(
             session, run_id, node_id, map_index, attempt=attempt, after_seq=after_seq, limit=limit, tail=tail
         )
+
+
+@_question(fresh_for=LIVE, role=Role.ANALYST)
+def node_input(context: AppContext, run_id: uuid.UUID, node_id: str, map_index: int = -1) -> Mapping[str, Any] | None:
+    """Return a step's configuration with its templates filled in, or None while what they name is not there."""
+    with session_scope(context.engine) as session:
+        return inputs.node_input(session, run_id, node_id, map_index)
 
 
 @_question(fresh_for=LIVE, role=Role.ANALYST)

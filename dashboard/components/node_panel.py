@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from analytics.core.errors import InputError
 from analytics.store.queries.nodes import ArtifactRow, AttemptRow, NodeDetail, NodeItems
 from dashboard import data, formats
 from dashboard.components import logs, states, tables
@@ -17,7 +18,7 @@ from dashboard.filters import Filters
 from dashboard.links import page_of, query
 from dashboard.zone import viewer_zone
 
-OUTPUT, LOG, ATTEMPTS, ARTIFACTS = "Output", "Log", "Attempts", "Artifacts"
+OUTPUT, INPUT, LOG, ATTEMPTS, ARTIFACTS = "Output", "Input", "Log", "Attempts", "Artifacts"
 _ITEM_PATH = re.compile(r"^(?P<container>.+)/[^/]+$")
 _MOST_CHOSEN = 10_000
 
@@ -64,7 +65,7 @@ def _rounded(seconds: float) -> str:
 
 def sections_of(detail: NodeDetail) -> list[str]:
     """Return the parts that a step has something for, the most telling first."""
-    found = [OUTPUT, LOG]
+    found = [OUTPUT, INPUT, LOG]
     if detail.attempts:
         found.append(ATTEMPTS)
     if detail.artifacts:
@@ -175,6 +176,8 @@ def _draw_sections(run_id: uuid.UUID, detail: NodeDetail) -> None:
         key=f"step.part.{row.node_id}.{row.map_index}",
     )
     match chosen:
+        case "Input":
+            _draw_input(run_id, detail)
         case "Log":
             logs.draw_log(run_id, row.node_id, row.map_index, attempts=row.attempt, total=row.log_lines)
         case "Attempts":
@@ -193,6 +196,19 @@ def _draw_output(detail: NodeDetail) -> None:
         st.caption("It gave nothing." if detail.row.finished_at else "Nothing yet.")
         return
     draw_value("Output", detail.row.output)
+
+
+def _draw_input(run_id: uuid.UUID, detail: NodeDetail) -> None:
+    try:
+        answer = data.node_input(run_id, detail.row.node_id, detail.row.map_index)
+    except InputError as error:
+        st.caption(f":material/info: {formats.escaped(error.message)}")
+        return
+    value = states.settle(answer, "The input")
+    if value is not None:
+        draw_value("Configuration with its templates filled in", dict(value))
+    elif answer.outage is None:
+        st.caption("What its templates name is not there, or not yet.")
 
 
 def _draw_attempts(detail: NodeDetail) -> None:
