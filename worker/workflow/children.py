@@ -98,7 +98,7 @@ class Children:
 
     def _check_depth(self, session: Session, record: NodeRecord) -> None:
         depth = session.scalar(_DEPTH, {"run_id": record.run_id, "created": record.run_created_at, "most": MAX_DEPTH})
-        if (depth or 1) > MAX_DEPTH:
+        if (depth or 1) >= MAX_DEPTH:
             raise InputError(f"Runs are {MAX_DEPTH} deep in one another already; {record.node_id!r} started none.")
 
 

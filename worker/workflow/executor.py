@@ -79,6 +79,8 @@ class Execution:
         self._attempts = Attempts(run, services)
         definition = run.plan.definition
         self._most = DEFAULT_MAX_PARALLEL if definition is None else definition.max_parallel
+        self._timeout = None if definition is None else definition.timeout
+        self._began = time.perf_counter()
         self._root = Scope(run.plan, scope_of(run.id, run.created_at, run.params))
         self._ready: list[tuple[int, float, int, Job]] = []
         self._order = itertools.count()
@@ -102,15 +104,14 @@ class Execution:
         Raises:
             RunLostError: If another worker holds the run now; ours was stopped.
         """
-        started = time.perf_counter()
         loop = asyncio.get_running_loop()
         self._done = loop.create_future()
-        limit = None
-        definition = self._run.plan.definition
-        if definition is not None and definition.timeout is not None:
-            left = (definition.timeout - self._run.age).total_seconds()
-            limit = loop.call_later(max(0.0, left), self._time_over, definition.timeout)
-        self.enter(self._root)
+        left_s = self._left_s()
+        limit = None if left_s is None else loop.call_later(left_s, self._time_over)
+        if left_s == 0.0:
+            self._time_over()
+        else:
+            self.enter(self._root)
         try:
             status = await self._done
         finally:
@@ -121,7 +122,7 @@ class Execution:
             await self._stop_nodes()
         if status in {COMPLETED, FAILED}:
             RUNS.labels(status).inc()
-            RUN_SECONDS.observe(time.perf_counter() - started)
+            RUN_SECONDS.observe(time.perf_counter() - self._began)
         return status
 
     async def cancel(self) -> None:
@@ -516,11 +517,8 @@ class Execution:
 
     def _park(self, status: str) -> None:
         self._is_leaving = True
-        definition = self._run.plan.definition
-        left = None
-        if definition is not None and definition.timeout is not None:
-            left = max(0.0, (definition.timeout - self._run.age).total_seconds())
-        change = self._attempts.change(park=ParkRecord(status, left), concurrency_key=self._run.concurrency_key)
+        park = ParkRecord(status, self._left_s())
+        change = self._attempts.change(park=park, concurrency_key=self._run.concurrency_key)
         change.then = lambda outcome: self._left(outcome.parked_as or status, outcome)
         self._services.checkpoints.submit(change)
 
@@ -562,12 +560,19 @@ class Execution:
             result = Failure(found.get("code", result.code), found.get("message", result.message), retryable=False)
         return FAILED, None, to_json({"code": result.code, "message": result.message, "node_id": node_id})
 
-    def _time_over(self, limit: timedelta) -> None:
+    def _left_s(self) -> float | None:
+        """Return the seconds that the run may still take; None: as long as it takes."""
+        if self._timeout is None:
+            return None
+        gone = self._run.age + timedelta(seconds=time.perf_counter() - self._began)
+        return max(0.0, (self._timeout - gone).total_seconds())
+
+    def _time_over(self) -> None:
         """Fail the run, because all of it took too long."""
-        if self._is_leaving:
+        if self._is_leaving or self._timeout is None:
             return
         self._is_leaving = True
-        message = f"The run took longer than {limit.total_seconds():g} s; its nodes were stopped."
+        message = f"The run took longer than {self._timeout.total_seconds():g} s; its nodes were stopped."
         self._looking = asyncio.create_task(self._stop_late(message))
 
     async def _stop_late(self, message: str) -> None:
