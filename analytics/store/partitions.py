@@ -18,6 +18,8 @@ OF_RUNS = ("run", "node_run", "node_attempt", "node_log", "run_event", "artifact
 PARTITIONED = ("audit_log", *OF_RUNS, "agent_run", "llm_call", "handoff", "event", "metric_sample")
 MONTHS_AHEAD = 3
 
+_LIKE = "INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS"
+
 _NAME = re.compile(r"^(?P<table>\w+)_y(?P<year>\d{4})m(?P<month>\d{2})$")
 
 
@@ -73,9 +75,7 @@ def ensure_partitions(
     missing = [item for item in wanted if item[0] not in present]
     for name, table, month in missing:
         # Attached, not created as a partition, because that would lock the whole table against everybody.
-        connection.execute(
-            text(f"CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
-        )
+        connection.execute(text(f"CREATE TABLE IF NOT EXISTS {name} (LIKE {table} {_LIKE})"))
         connection.execute(
             text(
                 f"ALTER TABLE {table} ATTACH PARTITION {name}"

@@ -8,7 +8,6 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Literal
 
 from sqlalchemy import text
@@ -26,6 +25,9 @@ MAX_MATCHES = 200
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 _LONGEST_S = 1e9
+FEW = 2_000
+"""Of so few runs that take long, all are read; of more, the newest runs are looked through."""
+_LONGER = text("SELECT count(*) FROM (SELECT FROM run WHERE took_s >= :shortest_s LIMIT :most) longer")
 _ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
@@ -58,8 +60,12 @@ class Condition:
 
     parts: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
+    alternatives: list["Alternative"] = field(default_factory=list)
+    """What a search stands for; a run has to meet one of them, besides the parts."""
     is_impossible: bool = False
     """No run can meet it: what it names does not exist."""
+    is_sparse: bool = False
+    """So few runs meet it that all of them are read and sorted, and not the newest runs looked through."""
 
     def add(self, part: str, **values: Any) -> None:
         """Ask for one thing more."""
@@ -68,8 +74,51 @@ class Condition:
 
     @property
     def sql(self) -> str:
-        """Return it as SQL; nothing but the texts of this module goes in, every value is bound."""
-        return " AND ".join(self.parts) or "true"
+        """Return it as SQL over ``run r``; nothing but the texts of this module goes in, every value is bound."""
+        parts = [*self.parts, f"({' OR '.join(item.sql for item in self.alternatives)})"] if self.alternatives else None
+        return " AND ".join(parts or self.parts) or "true"
+
+    def keys_sql(self) -> str:
+        """Return a query for ``id`` and ``created_at`` of the newest runs that meet it, ``:limit`` after ``:offset``.
+
+        A search is read value by value, the newest runs of each from its index, and merged: only so each of many
+        values costs no more than its newest runs.
+        """
+        newest = "ORDER BY r.created_at DESC, r.id DESC OFFSET :offset LIMIT :limit"
+        if self.is_sparse:
+            newest = f"ORDER BY r.created_at + interval '0' DESC, {newest.removeprefix('ORDER BY r.created_at DESC, ')}"
+        if not self.alternatives:
+            return f"SELECT r.id, r.created_at FROM run r WHERE {self.sql} {newest}"  # noqa: S608 - constants
+        plain = " AND ".join(self.parts) or "true"
+        merged = " UNION ".join(item.keys_sql(plain) for item in self.alternatives)
+        return f"SELECT r.id, r.created_at FROM ({merged}) r {newest}"  # noqa: S608 - constants
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One thing a search may mean."""
+
+    column: Literal["workflow_id", "requested_by", "id"]
+    array: str | None
+    """The type of ``:searched_<column>``, the values it may have; None: ids from ``:first_id`` to ``:last_id``."""
+
+    @property
+    def sql(self) -> str:
+        """Return it as a condition over ``run r``."""
+        if self.array is None:
+            return "r.id BETWEEN :first_id AND :last_id"
+        return f"r.{self.column} = ANY(CAST(:searched_{self.column} AS {self.array}))"
+
+    def keys_sql(self, others: str) -> str:
+        """Return a query for the newest runs that meet it and *others*, with those that are skipped."""
+        newest = "ORDER BY r.created_at DESC, r.id DESC LIMIT :offset + :limit"
+        if self.array is None:
+            return f"(SELECT r.id, r.created_at FROM run r WHERE {self.sql} AND {others} {newest})"  # noqa: S608
+        return (
+            f"(SELECT k.id, k.created_at FROM unnest(CAST(:searched_{self.column} AS {self.array})) s(value)"  # noqa: S608
+            " CROSS JOIN LATERAL (SELECT r.id, r.created_at FROM run r"
+            f" WHERE r.{self.column} = s.value AND {others} {newest}) k)"
+        )
 
 
 def condition_of(session: Session, wanted: RunFilter) -> Condition:
@@ -88,6 +137,9 @@ def condition_of(session: Session, wanted: RunFilter) -> Condition:
         found.add("r.workflow_id = :named_id", named_id=named)
     if wanted.search and wanted.search.strip():
         _add_search(session, found, wanted.search.strip())
+    if wanted.min_duration_s is not None:
+        longer = session.scalar(_LONGER, {"shortest_s": wanted.min_duration_s, "most": FEW + 1}) or 0
+        found.is_sparse = longer <= FEW and not found.alternatives
     return found
 
 
@@ -129,27 +181,24 @@ def _plain_parts(wanted: RunFilter) -> Iterator[tuple[str, dict[str, Any]]]:
         since, until = wanted.interval.since, wanted.interval.until
         yield "r.created_at >= :since AND r.created_at < :until", {"since": since, "until": until}
     if wanted.min_duration_s is not None:
-        shortest = {"shortest": timedelta(seconds=wanted.min_duration_s)}
-        yield "r.finished_at - r.started_at >= :shortest", shortest
+        yield "r.took_s >= :shortest_s", {"shortest_s": wanted.min_duration_s}
 
 
 def _add_search(session: Session, found: Condition, search: str) -> None:
     pattern = f"%{search.translate(_ESCAPED)}%"
-    alternatives = []
     workflow_ids = _matching_workflows(session, pattern)
     if workflow_ids:
-        alternatives.append("r.workflow_id = ANY(:searched_ids)")
-        found.values["searched_ids"] = workflow_ids
+        found.alternatives.append(Alternative("workflow_id", "uuid[]"))
+        found.values["searched_workflow_id"] = workflow_ids
     people = distinct_values(session, "requested_by", most=MAX_MATCHES, pattern=pattern)
     if people:
-        alternatives.append("r.requested_by = ANY(:searched_people)")
-        found.values["searched_people"] = people
+        found.alternatives.append(Alternative("requested_by", "text[]"))
+        found.values["searched_requested_by"] = people
     ids = id_range(search)
     if ids is not None:
-        alternatives.append("r.id BETWEEN :first_id AND :last_id")
+        found.alternatives.append(Alternative("id", None))
         found.values |= {"first_id": ids[0], "last_id": ids[1]}
-    found.is_impossible |= not alternatives
-    found.add(f"({' OR '.join(alternatives) or 'false'})")
+    found.is_impossible |= not found.alternatives
 
 
 def _matching_workflows(session: Session, pattern: str) -> list[uuid.UUID]:

@@ -8,7 +8,18 @@ import uuid
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, Index, Integer, LargeBinary, SmallInteger, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    Date,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,8 +36,14 @@ class Run(Base):
     __tablename__ = "run"
     __table_args__ = (
         CheckConstraint(f"status IN {RUN_STATUSES}", name="status"),
-        Index("ix_run_workflow_id_created_at", "workflow_id", text("created_at DESC")),
-        Index("ix_run_status_created_at", "status", text("created_at DESC")),
+        Index(
+            "ix_run_workflow_id_created_at",
+            "workflow_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_include=["status"],
+        ),
+        Index("ix_run_status_created_at", "status", text("created_at DESC"), text("id DESC")),
         Index("ix_run_created_at_id", text("created_at DESC"), text("id DESC")),
         Index("ix_run_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         Index("ix_run_parent_run_id", "parent_run_id", postgresql_where=text("parent_run_id IS NOT NULL")),
@@ -35,16 +52,26 @@ class Run(Base):
             "ix_run_schedule_id_created_at",
             "schedule_id",
             text("created_at DESC"),
+            text("id DESC"),
+            postgresql_include=["status"],
             postgresql_where=text("schedule_id IS NOT NULL"),
         ),
         Index(
             "ix_run_requested_by_created_at",
             "requested_by",
             text("created_at DESC"),
+            text("id DESC"),
+            postgresql_include=["status"],
             postgresql_where=text("requested_by IS NOT NULL"),
         ),
-        Index("ix_run_trigger_created_at", "trigger", text("created_at DESC")),
-        Index("ix_run_took", text("(finished_at - started_at)"), postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "ix_run_trigger_created_at",
+            "trigger",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_include=["status"],
+        ),
+        Index("ix_run_took_s", "took_s"),
         Index(
             "ix_run_dead_letter",
             text("created_at DESC"),
@@ -91,6 +118,10 @@ class Run(Base):
     queued_at: Mapped[Created]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    took_s: Mapped[float | None] = mapped_column(
+        Computed("EXTRACT(epoch FROM finished_at - started_at)::double precision", persisted=True)
+    )
+    """Seconds from start to end, so that lists can be narrowed by it; None until both are there."""
     origin: Mapped[Origin]
 
 

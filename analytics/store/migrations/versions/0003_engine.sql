@@ -12,15 +12,20 @@ ALTER TABLE run
     ADD COLUMN scheduled_for TIMESTAMP WITH TIME ZONE,
     ADD COLUMN use_cache BOOLEAN DEFAULT true NOT NULL,
     ADD COLUMN nodes_total INTEGER,
-    ADD COLUMN node_counts JSONB;
+    ADD COLUMN node_counts JSONB,
+    ADD COLUMN took_s DOUBLE PRECISION GENERATED ALWAYS AS (EXTRACT(epoch FROM finished_at - started_at)::double precision) STORED;
 
 CREATE INDEX ix_run_tags ON run USING gin (tags) WHERE tags <> '{}';
 CREATE INDEX ix_run_parent_run_id ON run (parent_run_id) WHERE parent_run_id IS NOT NULL;
 CREATE INDEX ix_run_source_run_id ON run (source_run_id) WHERE source_run_id IS NOT NULL;
-CREATE INDEX ix_run_schedule_id_created_at ON run (schedule_id, created_at DESC) WHERE schedule_id IS NOT NULL;
-CREATE INDEX ix_run_requested_by_created_at ON run (requested_by, created_at DESC) WHERE requested_by IS NOT NULL;
-CREATE INDEX ix_run_trigger_created_at ON run (trigger, created_at DESC);
-CREATE INDEX ix_run_took ON run ((finished_at - started_at)) WHERE finished_at IS NOT NULL;
+DROP INDEX ix_run_workflow_id_created_at;
+DROP INDEX ix_run_status_created_at;
+CREATE INDEX ix_run_workflow_id_created_at ON run (workflow_id, created_at DESC, id DESC) INCLUDE (status);
+CREATE INDEX ix_run_status_created_at ON run (status, created_at DESC, id DESC);
+CREATE INDEX ix_run_schedule_id_created_at ON run (schedule_id, created_at DESC, id DESC) INCLUDE (status) WHERE schedule_id IS NOT NULL;
+CREATE INDEX ix_run_requested_by_created_at ON run (requested_by, created_at DESC, id DESC) INCLUDE (status) WHERE requested_by IS NOT NULL;
+CREATE INDEX ix_run_trigger_created_at ON run (trigger, created_at DESC, id DESC) INCLUDE (status);
+CREATE INDEX ix_run_took_s ON run (took_s);
 CREATE INDEX ix_run_dead_letter ON run (created_at DESC, id DESC) WHERE error ->> 'code' = 'dead_letter';
 
 CREATE TABLE run_key (
