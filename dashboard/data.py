@@ -22,7 +22,7 @@ from analytics.live import agents as live_agents
 from analytics.slo import SloReport, slo_report
 from analytics.store.engine import session_scope
 from analytics.store.paging import Page
-from analytics.store.queries import audit, documents, identity, mcp, nodes, queue, runs, views, workflows
+from analytics.store.queries import audit, documents, identity, mcp, nodes, queue, runs, schedules, views, workflows
 from analytics.store.queries import compare as comparisons
 from analytics.store.queries import estimate as estimates
 from analytics.store.queries import timeline as timelines
@@ -360,6 +360,27 @@ def version(context: AppContext, workflow_id: uuid.UUID, number: int) -> workflo
     if found is None:
         raise NotFoundError(f"There is no version {number} of that workflow.")
     return found
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def list_schedules(context: AppContext, workflow_id: uuid.UUID, page: int = 1) -> Page[schedules.ScheduleRow]:
+    """Return one page of the schedules of a workflow."""
+    with session_scope(context.engine) as session:
+        return schedules.list_schedules(session, workflow_id=workflow_id, page=page)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def schedule_times(context: AppContext, schedule_id: uuid.UUID) -> list[schedules.ScheduleTime]:
+    """Return the latest times of a schedule that were taken."""
+    with session_scope(context.engine) as session:
+        return schedules.schedule_times(session, schedule_id)
+
+
+@_question(fresh_for=_SOON, role=Role.ANALYST)
+def list_triggers(context: AppContext, workflow_id: uuid.UUID, page: int = 1) -> Page[schedules.TriggerRow]:
+    """Return one page of the triggers of a workflow."""
+    with session_scope(context.engine) as session:
+        return schedules.list_triggers(session, workflow_id=workflow_id, page=page)
 
 
 @_question(fresh_for=LIVE, role=Role.ANALYST)
