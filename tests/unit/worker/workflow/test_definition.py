@@ -191,3 +191,20 @@ def test_a_thousand_nodes_of_yaml_are_read_in_a_moment():
     started = time.process_time()
     assert len(levels(parse_definition(text))) == 1000
     assert time.process_time() - started < 5
+
+
+def test_ten_thousand_nodes_are_checked_and_planned_in_a_moment():
+    nodes = [
+        {
+            "id": f"n{i}",
+            "kind": "transform",
+            "needs": [f"n{before}" for before in {max(0, i - 1), max(0, i - 7)}] if i else [],
+            "config": {"input": f"{{{{ nodes.n{max(0, i - 50)}.output }}}}" if i else 1, "steps": [{"count": True}]},
+        }
+        for i in range(10_000)
+    ]
+    started = time.process_time()
+    definition = parse_definition({"name": "big", "nodes": nodes})
+    path_weights(definition)
+    assert len(levels(definition)) == 10_000
+    assert time.process_time() - started < 2
