@@ -54,7 +54,7 @@ _OPTIONS = "-c statement_timeout=30000 -c synchronous_commit=off -c jit=off -c t
 _ASK: LiteralString = """
 WITH wanted AS (
     SELECT key, kind, make_interval(secs => ttl_s) AS ttl
-    FROM unnest(%(keys)s::bytea[], %(kinds)s::text[], %(ttls)s::float8[]) AS w(key, kind, ttl_s)
+    FROM unnest(%(keys)b::bytea[], %(kinds)b::text[], %(ttls)b::float8[]) AS w(key, kind, ttl_s)
 ), found AS (
     SELECT c.key, c.output::text AS output, c.run_id, c.node_id, c.created_at, c.awaited,
         c.status = 'ready' AND c.expires_at > now() AND c.created_at > now() - w.ttl AS usable,
@@ -86,8 +86,8 @@ FROM wanted w LEFT JOIN taken t USING (key) LEFT JOIN found f USING (key)
 _PUT: LiteralString = """
 WITH given AS (
     SELECT key, kind, output, run_id, node_id, make_interval(secs => ttl_s) AS ttl
-    FROM unnest(%(keys)s::bytea[], %(kinds)s::text[], %(outputs)s::text[], %(runs)s::uuid[], %(nodes)s::text[],
-        %(ttls)s::float8[]) AS g(key, kind, output, run_id, node_id, ttl_s)
+    FROM unnest(%(keys)b::bytea[], %(kinds)b::text[], %(outputs)b::text[], %(runs)b::uuid[], %(nodes)b::text[],
+        %(ttls)b::float8[]) AS g(key, kind, output, run_id, node_id, ttl_s)
 ), stored AS (
     INSERT INTO node_cache AS c (key, kind, status, output, run_id, node_id, created_at, expires_at)
     SELECT key, kind, 'ready', output::jsonb, run_id, node_id, now(), now() + ttl FROM given ORDER BY key
@@ -100,14 +100,14 @@ SELECT pg_notify(%(channel)s, encode(c.key, 'hex')) FROM node_cache c JOIN given
 """
 _RELEASE: LiteralString = """
 WITH gone AS (
-    DELETE FROM node_cache WHERE key = ANY(%(keys)s::bytea[]) AND status = 'computing' AND holder = %(owner)s
+    DELETE FROM node_cache WHERE key = ANY(%(keys)b::bytea[]) AND status = 'computing' AND holder = %(owner)s
     RETURNING key, awaited
 )
 SELECT pg_notify(%(channel)s, encode(key, 'hex')) FROM gone WHERE awaited
 """
 _RENEW: LiteralString = (
     "UPDATE node_cache SET held_until = now() + make_interval(secs => %(lease_s)s)"
-    " WHERE key = ANY(%(keys)s::bytea[]) AND status = 'computing' AND holder = %(owner)s"
+    " WHERE key = ANY(%(keys)b::bytea[]) AND status = 'computing' AND holder = %(owner)s"
 )
 _FORGET = text(
     "WITH gone AS (DELETE FROM node_cache WHERE status = 'ready' AND (CAST(:kind AS text) IS NULL OR kind = :kind)"

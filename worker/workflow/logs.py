@@ -5,16 +5,17 @@ stored, and while PostgreSQL is away lines wait in bounded memory.
 """
 
 import asyncio
+import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, Engine
 
-from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError
 from analytics.core.logging import get_logger
 from analytics.core.telemetry import NODE_LOG_LINES
@@ -34,6 +35,7 @@ MAX_PENDING_BYTES = 32 * 2**20
 
 Level = Literal["debug", "info", "warning", "error"]
 
+_MAX_ATTEMPT = 32_000
 _SEQUENCES = 20_000
 """Numbers set aside for the lines of one claim of a run, so that a claim that died leaves no clash behind."""
 _MARKER_EVERY_S = 1.0
@@ -41,7 +43,10 @@ _LINE_OVERHEAD_BYTES = 200
 _BATCH_LINES = 5000
 _LONGEST_WAIT_S = 2.0
 
-_COPY = "COPY node_log (run_id, run_created_at, node_id, map_index, attempt, seq, at, level, message) FROM STDIN"
+_COPY = (
+    "COPY node_log (run_id, run_created_at, node_id, map_index, attempt, seq, at, level, message)"
+    " FROM STDIN (FORMAT binary)"
+)
 _UPSERT = (
     "INSERT INTO node_log (run_id, run_created_at, node_id, map_index, attempt, seq, at, level, message)"
     " SELECT * FROM unnest(%s::uuid[], %s::timestamptz[], %s::text[], %s::int4[], %s::int2[], %s::int4[],"
@@ -50,7 +55,16 @@ _UPSERT = (
 )
 _REPLACE = _UPSERT + "UPDATE SET at = EXCLUDED.at, message = EXCLUDED.message"
 _KEEP = _UPSERT + "NOTHING"
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+# The binary form of COPY: a count of fields, then each field after its length; times are microseconds since 2000.
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TAIL = b"\xff\xff"
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_EPOCH_S = _EPOCH.timestamp()
+_MICROSECOND = timedelta(microseconds=1)
+_RUN = struct.Struct("!hi16siqi")
+_NODE = struct.Struct("!iiih")
+_LINE = struct.Struct("!iiiqi")
+_LENGTH = struct.Struct("!i")
 
 _log = get_logger(__name__)
 
@@ -61,7 +75,8 @@ class LogLine(NamedTuple):
     address: NodeAddress
     attempt: int
     seq: int
-    at: datetime
+    at_s: float
+    """Seconds since 1970, as of :func:`time.time`."""
     level: Level
     message: str
     replaces: bool = False
@@ -70,6 +85,21 @@ class LogLine(NamedTuple):
 
 class NodeLog:
     """The log of one attempt at a node; its methods may be called from any thread."""
+
+    __slots__ = (
+        "_address",
+        "_attempt",
+        "_bytes",
+        "_cut_bytes",
+        "_cut_lines",
+        "_first",
+        "_put",
+        "_told_at",
+        "_told_cut",
+        "is_full",
+        "lines",
+    )
+    _lock = threading.Lock()  # One for all, because a log is made for every attempt and locks are held for moments.
 
     def __init__(self, put: Callable[[LogLine], bool], address: NodeAddress, attempt: int, *, epoch: int = 1) -> None:
         """Log what *attempt* says through *put*, which returns False when it has no room.
@@ -82,9 +112,8 @@ class NodeLog:
         """
         self._put = put
         self._address = address
-        self._attempt = attempt
+        self._attempt = min(attempt, _MAX_ATTEMPT)
         self._first = max(0, epoch - 1) % 100_000 * _SEQUENCES
-        self._lock = threading.Lock()
         self._bytes = 0
         self._cut_lines = 0
         self._cut_bytes = 0
@@ -122,7 +151,7 @@ class NodeLog:
         message, size = _fitting(message, more_bytes)
         with self._lock:
             if not self.is_full and self.lines < MAX_LINES and self._bytes + size <= MAX_BYTES:
-                line = LogLine(self._address, self._attempt, self._first + self.lines, utc_now(), level, message)
+                line = LogLine(self._address, self._attempt, self._first + self.lines, time.time(), level, message)
                 if self._put(line):
                     self.lines += 1
                     self._bytes += size
@@ -157,7 +186,7 @@ class NodeLog:
             f" {MAX_LINES:,} lines and {_size(MAX_BYTES)}."
         )
         seq = self._first + MAX_LINES
-        if self._put(LogLine(self._address, self._attempt, seq, utc_now(), "warning", message, replaces=True)):
+        if self._put(LogLine(self._address, self._attempt, seq, time.time(), "warning", message, replaces=True)):
             self._told_cut = self._cut_lines
 
 
@@ -166,20 +195,17 @@ class LogWriter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._pending: list[LogLine] = []
-        self._pending_bytes = 0
-        self._lock = threading.Lock()
+        self._pending: deque[LogLine] = deque()
+        self._pending_bytes = 0  # About: threads may count at the same moment. Right again whenever nothing waits.
         self._draining = threading.Lock()
 
     def put(self, line: LogLine) -> bool:
         """Take *line*, from any thread; False when too many wait, and it was dropped."""
-        size = len(line.message) + _LINE_OVERHEAD_BYTES
-        with self._lock:
-            if self._pending_bytes + size > MAX_PENDING_BYTES:
-                NODE_LOG_LINES.labels("dropped").inc()
-                return False
-            self._pending.append(line)
-            self._pending_bytes += size
+        if self._pending_bytes > MAX_PENDING_BYTES:
+            NODE_LOG_LINES.labels("dropped").inc()
+            return False
+        self._pending_bytes += len(line.message) + _LINE_OVERHEAD_BYTES
+        self._pending.append(line)
         return True
 
     async def write_forever(self) -> None:
@@ -226,16 +252,13 @@ class LogWriter:
         return BATCH_S
 
     def _take(self) -> list[LogLine]:
-        with self._lock:
-            lines = self._pending[:_BATCH_LINES]
-            del self._pending[:_BATCH_LINES]
-            self._pending_bytes -= _held_bytes(lines)
+        lines = [self._pending.popleft() for _ in range(min(_BATCH_LINES, len(self._pending)))]
+        self._pending_bytes = max(0, self._pending_bytes - _held_bytes(lines)) if self._pending else 0
         return lines
 
     def _put_back(self, lines: list[LogLine]) -> None:
-        with self._lock:
-            self._pending[:0] = lines
-            self._pending_bytes += _held_bytes(lines)
+        self._pending.extendleft(reversed(lines))
+        self._pending_bytes += _held_bytes(lines)
 
     def _store(self, lines: Sequence[LogLine]) -> None:
         try:
@@ -266,7 +289,7 @@ class LogWriter:
             with translated(), self._engine.begin() as connection, _driver(connection).cursor() as cursor:
                 if new and copied:
                     with cursor.copy(_COPY) as copy:
-                        copy.write("".join([_row(line) for line in new]))
+                        copy.write(_copied(new))
                 elif new:
                     cursor.execute(_KEEP, _arrays(new))
                 if markers:
@@ -283,18 +306,33 @@ def _driver(connection: Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-def _row(line: LogLine) -> str:
-    """Return *line* as COPY wants it."""
+def _copied(lines: Sequence[LogLine]) -> bytes:
+    """Return *lines* as COPY takes them."""
+    parts = [_COPY_HEAD]
+    last: tuple[NodeAddress, int] | None = None
+    place = b""
+    for line in lines:
+        if last is None or line.address is not last[0] or line.attempt != last[1]:
+            last, place = (line.address, line.attempt), _place(line)
+        level, message = line.level.encode(), line.message.encode()
+        at_us = int((line.at_s - _EPOCH_S) * 1e6)
+        parts += (place, _LINE.pack(4, line.seq, 8, at_us, len(level)), level, _LENGTH.pack(len(message)), message)
+    parts.append(_COPY_TAIL)
+    return b"".join(parts)
+
+
+def _place(line: LogLine) -> bytes:
+    """Return the fields that all lines of an attempt begin with."""
     where = line.address
-    message = line.message.translate(_ESCAPES) if _needs_escape(line.message) else line.message
-    return (
-        f"{where.run_id}\t{where.run_created_at}\t{where.node_id.translate(_ESCAPES)}\t{where.map_index}"
-        f"\t{line.attempt}\t{line.seq}\t{line.at}\t{line.level}\t{message}\n"
+    node = where.node_id.encode()
+    created_us = (where.run_created_at - _EPOCH) // _MICROSECOND
+    return b"".join(
+        (
+            _RUN.pack(9, 16, where.run_id.bytes, 8, created_us, len(node)),
+            node,
+            _NODE.pack(4, where.map_index, 2, line.attempt),
+        )
     )
-
-
-def _needs_escape(message: str) -> bool:
-    return "\\" in message or "\n" in message or "\t" in message or "\r" in message
 
 
 def _arrays(lines: Sequence[LogLine]) -> tuple[list[Any], ...]:
@@ -305,7 +343,7 @@ def _arrays(lines: Sequence[LogLine]) -> tuple[list[Any], ...]:
         [line.address.map_index for line in lines],
         [line.attempt for line in lines],
         [line.seq for line in lines],
-        [line.at for line in lines],
+        [datetime.fromtimestamp(line.at_s, UTC) for line in lines],
         [line.level for line in lines],
         [line.message for line in lines],
     )
