@@ -27,6 +27,7 @@ _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 _LONGEST_S = 1e9
 FEW = 2_000
 """Of so few runs that take long, all are read; of more, the newest runs are looked through."""
+_MOST_MERGED = 20_000
 _LONGER = text("SELECT count(*) FROM (SELECT FROM run WHERE took_s >= :shortest_s LIMIT :most) longer")
 _ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
@@ -78,16 +79,18 @@ class Condition:
         parts = [*self.parts, f"({' OR '.join(item.sql for item in self.alternatives)})"] if self.alternatives else None
         return " AND ".join(parts or self.parts) or "true"
 
-    def keys_sql(self) -> str:
-        """Return a query for ``id`` and ``created_at`` of the newest runs that meet it, ``:limit`` after ``:offset``.
+    def keys_sql(self, limit: int) -> str:
+        """Return a query for ``id`` and ``created_at`` of the newest runs that meet it, at most *limit* of them.
 
-        A search is read value by value, the newest runs of each from its index, and merged: only so each of many
-        values costs no more than its newest runs.
+        A search is read value by value, the newest runs of each from its index, and merged: then each value costs no
+        more than its newest runs. Where that would be too many, one of them is bound to be found among the newest runs.
         """
-        newest = "ORDER BY r.created_at DESC, r.id DESC OFFSET :offset LIMIT :limit"
+        self.values["limit"] = limit
+        newest = "ORDER BY r.created_at DESC, r.id DESC LIMIT :limit"
         if self.is_sparse:
-            newest = f"ORDER BY r.created_at + interval '0' DESC, {newest.removeprefix('ORDER BY r.created_at DESC, ')}"
-        if not self.alternatives:
+            newest = "ORDER BY r.created_at + interval '0' DESC, r.id DESC LIMIT :limit"
+        wanted = limit * sum(len(self.values.get(f"searched_{item.column}", "1")) for item in self.alternatives)
+        if not self.alternatives or wanted > _MOST_MERGED:
             return f"SELECT r.id, r.created_at FROM run r WHERE {self.sql} {newest}"  # noqa: S608 - constants
         plain = " AND ".join(self.parts) or "true"
         merged = " UNION ".join(item.keys_sql(plain) for item in self.alternatives)
@@ -110,8 +113,8 @@ class Alternative:
         return f"r.{self.column} = ANY(CAST(:searched_{self.column} AS {self.array}))"
 
     def keys_sql(self, others: str) -> str:
-        """Return a query for the newest runs that meet it and *others*, with those that are skipped."""
-        newest = "ORDER BY r.created_at DESC, r.id DESC LIMIT :offset + :limit"
+        """Return a query for the newest runs that meet it and *others*, ``:limit`` at most."""
+        newest = "ORDER BY r.created_at DESC, r.id DESC LIMIT :limit"
         if self.array is None:
             return f"(SELECT r.id, r.created_at FROM run r WHERE {self.sql} AND {others} {newest})"  # noqa: S608
         return (

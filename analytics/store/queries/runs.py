@@ -260,13 +260,20 @@ def page_runs(
     if condition.is_impossible:
         return Page([], page, limit, 0)
     _plan_for_values(session)
-    total = session.scalar(
-        text(f"SELECT count(*) FROM (SELECT FROM run r WHERE {condition.sql} LIMIT :most) counted"),  # noqa: S608
-        {**condition.values, "most": COUNTED + 1},
-    )
-    counted = min(total or 0, COUNTED)
-    rows = [] if offset >= counted else _read(session, condition, limit=min(limit, counted - offset), offset=offset)
-    return Page(rows, page, limit, counted, is_capped=(total or 0) > COUNTED)
+    # One reading of the keys up to the bound serves the count and the page.
+    rows = session.execute(
+        text(
+            f"WITH keys AS MATERIALIZED ({condition.keys_sql(COUNTED + 1)})"  # noqa: S608 - constants
+            f" SELECT t.total, {_RUN_COLUMNS} FROM (SELECT count(*) AS total FROM keys) t LEFT JOIN ("
+            "  SELECT * FROM keys ORDER BY created_at DESC, id DESC OFFSET :offset LIMIT :on_page) k ON true"
+            " LEFT JOIN run r ON r.id = k.id AND r.created_at = k.created_at"
+            " LEFT JOIN workflow w ON w.id = r.workflow_id ORDER BY k.created_at DESC, k.id DESC"
+        ),
+        {**condition.values, "offset": min(offset, COUNTED), "on_page": max(0, min(limit, COUNTED - offset))},
+    ).all()
+    total = rows[0].total
+    found = [_run_row(row) for row in rows if row.id is not None]
+    return Page(found, page, limit, min(total, COUNTED), is_capped=total > COUNTED)
 
 
 def run_choices(session: Session) -> RunChoices:
@@ -408,18 +415,18 @@ def related_runs(session: Session, run_id: uuid.UUID) -> RunRelatives:
     )
 
 
-def _read(session: Session, condition: Condition, *, limit: int, offset: int = 0) -> list[RunRow]:
+def _read(session: Session, condition: Condition, *, limit: int) -> list[RunRow]:
     if condition.is_impossible:
         return []
     _plan_for_values(session)
     # Keys first: rows that are only passed over are then read from an index alone, where it has what is asked.
     rows = session.execute(
         text(
-            f"SELECT {_RUN_COLUMNS} FROM ({condition.keys_sql()}) k"  # noqa: S608
+            f"SELECT {_RUN_COLUMNS} FROM ({condition.keys_sql(limit)}) k"  # noqa: S608 - constants
             " JOIN run r ON r.id = k.id AND r.created_at = k.created_at"
             " LEFT JOIN workflow w ON w.id = r.workflow_id ORDER BY k.created_at DESC, k.id DESC"
         ),
-        {**condition.values, "limit": limit, "offset": offset},
+        condition.values,
     )
     return [RunRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
