@@ -25,7 +25,7 @@ def draw_figures() -> None:
     slots = queue.slots_of(workers)
     with st.grid(6, min_column_width=130, key="queue.figures"):
         st.metric("Waiting", state.queued, border=True, help="Runs that no worker has claimed.")
-        oldest = formats.duration(state.oldest_queued_s) if state.queued else "Nothing waits"
+        oldest = formats.duration(state.oldest_queued_s) if state.queued else "None"
         st.metric("Oldest waits", oldest, border=True)
         st.metric("Running", state.running, border=True)
         st.metric("Slots in use", f"{slots.used} of {slots.total}" if slots.total else "No worker", border=True)

@@ -27,9 +27,10 @@ MOST_SHOWN = 5
 _SHOWN = "run.shown"
 _APPROVE = Choice("approved", "Approve", ":material/check:", "primary")
 _REJECT = Choice("rejected", "Reject", ":material/close:", may_be_empty=True)
+_SEND = Choice("send", "Send the signal", ":material/sensors:", "primary")
 _ANYTHING: Mapping[str, Any] = {
     "type": "object",
-    "properties": {"data": {"title": "Data (JSON, may be empty)"}},
+    "properties": {"data": {"title": "Data", "description": "What the signal carries; may stay empty."}},
 }
 _OUTCOMES: Mapping[Attention, str] = {
     "repeat": "Run it again: what it did before may happen twice",
@@ -124,7 +125,7 @@ def _approval(wait: WaitRow, *, key: str, may: bool) -> bool:
                 if clicked:
                     return _decided(wait, choice.name, None)
         return False
-    sent = forms.draw_choice(schema, key=key, choices=[_APPROVE, _REJECT], disabled=not may)
+    sent = forms.draw_choice(schema, key=key, choices=[_APPROVE, _REJECT], disabled=not may, border=False)
     return sent is not None and _decided(wait, sent[0], sent[1])
 
 
@@ -139,12 +140,10 @@ def _decided(wait: WaitRow, name: str, filled: Mapping[str, Any] | None) -> bool
 
 
 def _signal(wait: WaitRow, *, key: str, may: bool) -> bool:
-    sent = forms.draw_form(
-        wait.form or _ANYTHING, key=key, submit="Send the signal", icon=":material/sensors:", disabled=not may
-    )
+    sent = forms.draw_choice(wait.form or _ANYTHING, key=key, choices=[_SEND], disabled=not may, border=False)
     if sent is None:
         return False
-    value = sent if wait.form else sent.get("data")
+    value = sent[1] if wait.form else sent[1].get("data")
     return actions.succeeds(lambda: actions.signal_run(wait.run_id, name=wait.name or "", data=value))
 
 

@@ -180,7 +180,7 @@ def draw_form(
 
 
 def draw_choice(
-    schema: Mapping[str, Any], *, key: str, choices: Sequence[Choice], disabled: bool = False
+    schema: Mapping[str, Any], *, key: str, choices: Sequence[Choice], disabled: bool = False, border: bool = True
 ) -> tuple[str, dict[str, Any]] | None:
     """Draw a form for *schema* that ends in one of several *choices*.
 
@@ -198,7 +198,7 @@ def draw_choice(
         st.session_state[found_key] = None if problems else (choice.name, arguments)
 
     problems: Mapping[str, str] = st.session_state.get(problems_key) or {}
-    with st.form(key=f"{key}.form", enter_to_submit=False):
+    with st.form(key=f"{key}.form", enter_to_submit=False, border=border):
         if not fields:
             st.caption("Nothing to fill in.")
         for field in fields:

@@ -28,6 +28,8 @@ MOST_LANES = 60
 """More lanes than this are folded: items of a fan-out into one lane, then the shortest steps into another."""
 MOST_BARS_PER_LANE = 120
 _SLOWEST = 20
+_LEAST_STEP = timedelta(seconds=4)
+_STEPS = 40
 _LANE_PX = 24
 _FRAME_PX = 86
 _MOST_PX = 620
@@ -247,6 +249,17 @@ def figure(picture: Picture, timeline: Timeline, *, now: datetime, zone: tzinfo 
             type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": _RED, "width": 1, "dash": "dot"}
         )
     return figure
+
+
+def steady(now: datetime, begin: datetime) -> datetime:
+    """Return *now*, a little later, so that it stays the same for a while.
+
+    The drawing is mounted anew whenever anything of it changes; what goes on would change it at each look.
+    """
+    step = _LEAST_STEP
+    while step * _STEPS < now - begin:
+        step *= 2
+    return begin + step * -(-(now - begin) // step)
 
 
 def _trace(

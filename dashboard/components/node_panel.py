@@ -10,7 +10,7 @@ import streamlit as st
 from analytics.core.errors import InputError
 from analytics.store.queries.nodes import ArtifactRow, AttemptRow, NodeDetail, NodeItems
 from dashboard import data, formats
-from dashboard.components import logs, states, tables
+from dashboard.components import logs, run_view, states, tables
 from dashboard.components.status import RUN_LOOKS, look_of
 from dashboard.components.tables import Column
 from dashboard.components.values import draw_value
@@ -20,7 +20,8 @@ from dashboard.zone import viewer_zone
 
 OUTPUT, INPUT, LOG, ATTEMPTS, ARTIFACTS = "Output", "Input", "Log", "Attempts", "Artifacts"
 _ITEM_PATH = re.compile(r"^(?P<container>.+)/[^/]+$")
-_MOST_CHOSEN = 10_000
+_NOTABLE_S = 0.005
+_MOST_ITEMS = 1_000
 
 _ATTEMPT_COLUMNS: list[Column[AttemptRow]] = [
     Column("Attempt", lambda row: row.attempt, "number", width="small"),
@@ -41,15 +42,16 @@ def container_of(node_id: str) -> str | None:
 def facts(detail: NodeDetail) -> list[str]:
     """Return what there is to know of a step in a few words each, Markdown."""
     row = detail.row
-    words = [f"`{formats.escaped(row.kind)}`"]
+    words = [formats.escaped(row.kind)]
     if row.started_at is not None:
         words.append(f"began {formats.moment(row.started_at, viewer_zone())}")
     if row.duration_s is not None:
         words.append(
             f"took {formats.duration(row.duration_s)}" if row.finished_at else f"for {_rounded(row.duration_s)}"
         )
-    if row.ready_at is not None and row.started_at is not None:
-        words.append(f"waited {formats.duration(max(0.0, (row.started_at - row.ready_at).total_seconds()))} for a slot")
+    waited_s = run_view.waited_s(row)
+    if waited_s is not None and waited_s >= _NOTABLE_S:
+        words.append(f"waited {formats.duration(waited_s)} for a slot")
     if row.attempt > 1:
         words.append(f"attempt {row.attempt}")
     if row.cpu_ms is not None:
@@ -103,7 +105,7 @@ def _badges(counts: Mapping[str, int]) -> str:
 
 def _options(items: NodeItems) -> list[tuple[str, int]]:
     failed = list(items.failed)
-    room = max(0, 1_000 // max(1, len(items.nodes)))
+    room = _MOST_ITEMS // max(1, len(items.nodes))
     rest = [(node.node_id, index) for node in items.nodes for index in range(min(node.total, room))]
     return failed + [option for option in rest if option not in set(failed)]
 

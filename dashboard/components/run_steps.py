@@ -99,7 +99,7 @@ def draw_time(detail: RunDetail, path: Sequence[str]) -> None:
         required=True,
         key="run.show",
     )
-    now = utc_now()
+    now = gantt.steady(utc_now(), timeline.begin)
     names = run_view.names_of(detail.spec)
     picture = gantt.lanes_of(timeline, now=now, critical=path, names=names, show=show)
     if not picture.lanes:

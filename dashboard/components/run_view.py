@@ -26,6 +26,7 @@ from worker.workflow.definition import definition_id
 ACTIVE = ("queued", "running", "waiting", "paused", "needs_attention")
 _SETTLED = ("completed", "skipped", "failed", "cancelled")
 _MOST_TAGS = 8
+_ON_HOLD = {"waiting": "Waits", "paused": "Paused", "needs_attention": "On hold"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,10 @@ def draw_figures(detail: RunDetail, estimate: Estimate | None) -> None:
         st.metric("Steps ended", progress_words(counts_of(detail)), border=True)
         st.metric("Waited in the queue", _clock(row.wait_s, moving=row.status == "queued"), border=True)
         moving = row.finished_at is None
-        st.metric("Takes" if moving else "Took", _clock(row.duration_s, moving=moving), border=True)
+        st.metric("Runs for" if moving else "Took", _clock(row.duration_s, moving=moving), border=True)
         if is_active(detail) and estimate is not None:
             words, basis = estimate_words(estimate)
+            words = _ON_HOLD.get(row.status, words)
             st.metric("Left", words, border=True, help=basis)
         else:
             recovered = formats.plural(row.attempt - 1, "time") if row.attempt > 1 else "Never"
