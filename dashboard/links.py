@@ -62,7 +62,16 @@ PAGES: tuple[PageSpec, ...] = (
         ":material/account_tree:",
         "Operate",
         Role.ANALYST,
-        "What can run, and what ran? Start a workflow, follow its runs, add a version.",
+        "What can run, and how does it do? Start a workflow, compare its versions, let schedules and events start it.",
+    ),
+    PageSpec(
+        "editor",
+        "Editor",
+        ":material/edit_document:",
+        "Operate",
+        Role.ANALYST,
+        "How is a workflow written? Text and graph side by side, checked while you type; test a node, store a version.",
+        is_listed=False,
     ),
     PageSpec(
         "runs",

@@ -1,74 +1,65 @@
-"""What can run, and what ran?"""
+"""What can run, and how does it do?"""
 
 import streamlit as st
 
-from dashboard import actions, data, formats, guard
+from analytics.store.queries.schedules import ScheduleRow, TriggerRow
+from analytics.store.queries.workflows import VersionDetail, WorkflowDetail
+from dashboard import actions, data, formats, workflow_actions
 from dashboard.auth.roles import Role
 from dashboard.auth.viewer import current_viewer
-from dashboard.components import forms, runs, states, tables, workflows
+from dashboard.components import admin, runs, schedules, states, tables, triggers, versions, workflows
 from dashboard.components.head import current_filters
 from dashboard.components.navigation import go
-from dashboard.components.status import RUN_LOOKS
 from dashboard.links import page_of, query
-from dashboard.reading import LIVE
+from dashboard.reading import Answer
+from worker.workflow.triggers import TriggerSpec
 
 filters = current_filters()
 can_start = current_viewer().role >= Role.OPERATOR
-STATUSES = ("failed", "running", "queued", "waiting", "completed", "cancelled")
+FRESH = "trigger.fresh"
+VIEWS = {
+    "overview": ":material/monitoring: Overview",
+    "versions": ":material/history: Versions",
+    "schedules": ":material/calendar_clock: Schedules",
+    "triggers": ":material/bolt: Triggers",
+}
 
 
 def draw_list() -> None:
-    search = st.text_input(
-        "Search workflows",
-        type="search",
-        live="300ms",
-        placeholder="Search by name",
-        label_visibility="collapsed",
-        key="q",
-        bind="query-params",
-        width=320,
-    )
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        search = st.text_input(
+            "Search workflows",
+            type="search",
+            live="300ms",
+            placeholder="Search by name, words or tag",
+            label_visibility="collapsed",
+            key="q",
+            bind="query-params",
+            width=320,
+        )
+        if st.button("New workflow", icon=":material/add:", key="workflows.new", disabled=not can_start):
+            go("editor", filters)
     page = st.session_state.get("page", 1)
     found = states.settle(data.list_workflows(page, search or None), "The workflows")
     if found is None:
         return
     if not found.items:
-        hint = "Try another word." if search else "Add one below: a name, its nodes, and what each needs."
+        hint = "Try another word." if search else "Write one: a name, its nodes, and what each needs."
         states.empty("No workflow found", hint, icon=":material/account_tree:")
         return
     row = tables.table(
         found.items,
         workflows.COLUMNS,
-        alt="Workflows with their runs of the last 30 days",
+        alt="Workflows with what became of their runs of the last 30 days",
         key="workflows.table",
         can_open=True,
         height="content",
     )
     if found.pages > 1:
         st.pagination(found.pages, key="page", bind="query-params")
+    st.caption(f"{formats.plural(found.total, 'workflow')}; figures are of the last 30 days, by day in UTC.")
     if row is not None:
         go("workflows", filters, workflow=found.items[row].name)
-
-
-def draw_runs() -> None:
-    chosen = st.pills(
-        "State of runs",
-        STATUSES,
-        selection_mode="multi",
-        format_func=lambda status: RUN_LOOKS[status].word,
-        label_visibility="collapsed",
-        key="status",
-        bind="query-params",
-    )
-    counts = data.run_counts(filters.span).value
-    found = states.settle(data.list_runs(filters.span, statuses=tuple(chosen or ())), "The runs")
-    if counts is None or found is None:
-        return
-    st.markdown(workflows.counts_words(counts, filters))
-    if not found:
-        states.empty("No run", f"No such run began in the {filters.span.words}.", icon=":material/play_circle:")
-        return
-    runs.run_table(found, filters, key="runs.table", what="Runs, newest first")
 
 
 def draw_workflow(name: str) -> None:
@@ -81,45 +72,199 @@ def draw_workflow(name: str) -> None:
     detail = states.settle(data.workflow(name), "The workflow")
     if detail is None:
         return
-    st.header(formats.escaped(detail.row.name), anchor=False)
-    st.caption(formats.escaped(detail.row.description) or "No description.")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
+        with st.container(width="content", gap="xsmall"):
+            workflows.draw_title(detail.row)
+        draw_ways_on(detail)
+    view = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default="overview",
+        format_func=VIEWS.__getitem__,
+        key="view",
+        bind="query-params",
+        required=True,
+        label_visibility="collapsed",
+    )
+    match view:
+        case "versions":
+            draw_versions(detail)
+        case "schedules":
+            draw_schedules(detail)
+        case "triggers":
+            draw_triggers(detail)
+        case _:
+            draw_overview(detail)
+
+
+def draw_ways_on(detail: WorkflowDetail) -> None:
+    name = detail.row.name
+    with st.container(horizontal=True, width="content"):
+        if st.button("Its runs", icon=":material/playlist_play:", key="workflow.runs"):
+            go("runs", filters, of=name)
+        if st.button("Edit", icon=":material/edit:", key="workflow.edit"):
+            go("editor", filters, workflow=name)
+        st.download_button(
+            "Export",
+            data=lambda: workflows.source_of(detail.spec),
+            file_name=f"{name}.yaml",
+            mime="application/yaml",
+            icon=":material/download:",
+            on_click="ignore",
+            key="workflow.export",
+        )
+
+
+def draw_overview(detail: WorkflowDetail) -> None:
+    stats = states.settle(data.workflow_stats(detail.row.id), "Its figures")
+    if stats is not None:
+        workflows.draw_stats(detail.row, stats)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         workflows.draw_definition(detail)
     with right:
-        draw_start(name, dict(detail.params_schema))
+        draw_start(detail)
         found = states.settle(data.list_runs(filters.span, workflow_id=detail.row.id), "Its runs")
         if found:
-            runs.short_list(found, filters)
+            st.markdown(f"**Runs of the {filters.span.words}**")
+            runs.short_list(found[:8], filters)
 
 
-def draw_start(name: str, schema: dict[str, object]) -> None:
-    st.markdown("**Start a run**")
-    if not can_start:
-        st.caption(":material/lock: Starting a run needs the role operator.")
-    params = forms.draw_form(
-        schema, key=f"start.{name}", submit="Start", icon=":material/play_arrow:", disabled=not can_start
+def draw_start(detail: WorkflowDetail) -> None:
+    name = detail.row.name
+    known = states.settle(data.list_versions(detail.row.id), "Its versions") or []
+    sent = workflows.start_form(
+        name, dict(detail.params_schema), [row.version for row in known], disabled=not can_start
     )
-    if params is None:
+    if sent is None:
         return
-    queued = actions.attempt(lambda: actions.start_run(name, params))
+    queued = actions.attempt(lambda: workflow_actions.start_run(name, *sent))
     if queued is not None:
         st.toast(actions.queued_words(queued), icon=":material/schedule:")
         runs.open_run(str(queued.run_id), filters)
 
 
-def draw_new_version() -> None:
-    with st.expander(
-        "Add a workflow, or a version of one", icon=":material/add:", key="workflow.add", on_change="rerun"
-    ) as box:
-        if not box.open:
-            return
-        source = workflows.source_form(disabled=not can_start)
-        if source is None:
-            return
-        added = actions.attempt(lambda: actions.add_version(source))
-        if added is not None:
-            st.success(f"Stored as version {added[1]}.", icon=":material/check_circle:")
+def draw_versions(detail: WorkflowDetail) -> None:
+    known = states.settle(data.list_versions(detail.row.id), "The versions")
+    if known is None:
+        return
+    row = tables.table(
+        known,
+        versions.COLUMNS,
+        alt="Versions of the workflow, newest first",
+        key="versions.table",
+        can_open=True,
+        height="content",
+    )
+    if row is not None:
+        go("editor", filters, workflow=detail.row.name, version=known[row].version)
+    st.markdown("**What changed**")
+    pair = versions.choose_two(known)
+    if pair is None:
+        return
+    both = [settled_version(data.version(detail.row.id, number)) for number in pair]
+    if both[0] is not None and both[1] is not None:
+        versions.draw_difference(both[0], both[1])
+
+
+def settled_version(answer: Answer[VersionDetail]) -> VersionDetail | None:
+    return states.settle(answer, "The version")
+
+
+def draw_schedules(detail: WorkflowDetail) -> None:
+    found = states.settle(data.list_schedules(detail.row.id, st.session_state.get("sp", 1)), "The schedules")
+    if found is None:
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        if found.items:
+            row = schedules.draw_list(found.items)
+            if found.pages > 1:
+                st.pagination(found.pages, key="sp", bind="query-params")
+            if row is not None:
+                steer_schedule(row)
+        else:
+            hint = "Write one beside this: how often it comes, in which zone, and with which parameters."
+            states.empty("No schedule", hint, icon=":material/calendar_clock:")
+    with right, st.container(border=True):
+        st.markdown("**New schedule**")
+        numbers = [row.version for row in data.list_versions(detail.row.id).value or ()]
+        spec = schedules.draw_form(
+            detail.row.id, detail.row.name, dict(detail.params_schema), numbers, disabled=not can_start
+        )
+        if spec is not None and actions.succeeds(lambda: workflow_actions.save_schedule(spec)):
+            st.toast("The schedule is on.", icon=":material/event_available:")
+            st.rerun()
+
+
+def steer_schedule(row: ScheduleRow) -> None:
+    wish = schedules.draw_one(row, data.schedule_times(row.id).value, can_change=can_start)
+    do = {
+        "pause": workflow_actions.pause_schedule,
+        "resume": workflow_actions.resume_schedule,
+        "delete": workflow_actions.delete_schedule,
+    }
+    if wish is not None and actions.succeeds(lambda: do[wish](row.id)):
+        st.rerun()
+
+
+def draw_triggers(detail: WorkflowDetail) -> None:
+    found = states.settle(data.list_triggers(detail.row.id, st.session_state.get("tp", 1)), "The triggers")
+    if found is None:
+        return
+    draw_fresh_secret()
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        if found.items:
+            row = triggers.draw_list(found.items)
+            if found.pages > 1:
+                st.pagination(found.pages, key="tp", bind="query-params")
+            if row is not None:
+                steer_trigger(row)
+        else:
+            hint = "Write one beside this: a signed webhook, the end of another run, or an alert starts this workflow."
+            states.empty("No trigger", hint, icon=":material/bolt:")
+    with right, st.container(border=True):
+        st.markdown("**New trigger**")
+        spec = triggers.draw_form(detail.row.id, detail.row.name, disabled=not can_start)
+        if spec is not None:
+            save_trigger(spec)
+
+
+def draw_fresh_secret() -> None:
+    secret = st.session_state.get(FRESH)
+    if secret is not None:
+        admin.show_once("The secret of the webhook", secret)
+        st.button("I have copied it", icon=":material/done:", key="trigger.copied", on_click=forget_secret)
+
+
+def forget_secret() -> None:
+    st.session_state.pop(FRESH, None)
+
+
+def save_trigger(spec: TriggerSpec) -> None:
+    secrets: list[str | None] = []
+    if actions.succeeds(lambda: secrets.append(workflow_actions.save_trigger(spec))):
+        st.session_state[FRESH] = secrets[0]
+        st.toast("The trigger is on.", icon=":material/bolt:")
+        st.rerun()
+
+
+def steer_trigger(row: TriggerRow) -> None:
+    wish = triggers.draw_one(row, workflow_actions.hook_host(), can_change=can_start)
+    match wish:
+        case "rotate":
+            secret = actions.attempt(lambda: workflow_actions.rotate_secret(row.id))
+            is_done = secret is not None
+            st.session_state[FRESH] = secret
+        case "delete":
+            is_done = actions.succeeds(lambda: workflow_actions.delete_trigger(row.id))
+        case "pause" | "resume":
+            is_done = actions.succeeds(lambda: workflow_actions.pause_trigger(row.id, paused=wish == "pause"))
+        case _:
+            is_done = False
+    if is_done:
+        st.rerun()
 
 
 chosen_workflow = st.query_params.get("workflow")
@@ -127,6 +272,3 @@ if chosen_workflow:
     draw_workflow(chosen_workflow)
 else:
     draw_list()
-    st.header("Runs", anchor=False)
-    guard.live(draw_runs, name="workflow_runs", every=filters.rhythm and max(filters.rhythm, LIVE))
-    draw_new_version()
