@@ -42,10 +42,9 @@ class LineReader:
             self._hold(data[start:end])
             self._write()
             start = end + 1
-        ended = data.count(b"\n", start)
-        self._held, self._over_bytes = b"", 0
-        self._is_open = not data.endswith(b"\n") if len(data) > start else False
-        self._log.skip(ended, len(data) - start)
+        if start < len(data):
+            self._held, self._over_bytes, self._is_open = b"", 0, not data.endswith(b"\n")
+            self._log.skip(data.count(b"\n", start), len(data) - start)
 
     def end(self) -> None:
         """Take what is there as the last line."""
