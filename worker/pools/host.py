@@ -45,6 +45,7 @@ CLAIM_BATCH = 16
 """The most runs claimed at once, so that several workers share what is queued."""
 
 _LONGEST_WAIT_S = 2.0
+_REFILL_S = 0.004
 _LONGEST_TIMER_S = 60.0
 """Runs that wait longer are woken by the reconciler, which looks every few seconds."""
 
@@ -73,6 +74,9 @@ class RunHost:
         self._claim_soon: asyncio.Task[None] | None = None
         self._waking: asyncio.Task[None] | None = None
         self._closing = False
+        self._has_more = False
+        """Runs may be queued that no free slot was there for."""
+        self._is_refilling = False
         self._freed = threading.Event()
         self._stack: AsyncExitStack | None = None
         self._engine: AsyncEngine | None = None
@@ -194,9 +198,11 @@ class RunHost:
         async with self._claiming:
             limit = min(self.slots_free, CLAIM_BATCH)
             if limit <= 0 or self._closing:
+                self._has_more = True
                 return []
             lease = self._process.settings.worker.lease
             runs = await claim(self._engine, owner=self._process.name, lease=lease, limit=limit)
+            self._has_more = len(runs) == limit
             for run in runs:
                 slot = _Slot(run, Execution(run, self._services), cancelled=run.cancel_requested)
                 earlier = self._slots.get(run.id)
@@ -206,6 +212,10 @@ class RunHost:
                 slot.task = asyncio.create_task(self._carry(slot), name=f"run {run.id}")
         SLOTS_USED.set(len(self._slots))
         return [run.id for run in runs]
+
+    def _refill(self) -> None:
+        self._is_refilling = False
+        self._look_for_runs()
 
     def _look_for_runs(self) -> None:
         """Claim what is queued soon, because somebody told that there is something."""
@@ -249,6 +259,10 @@ class RunHost:
                 del self._slots[run.id]
             SLOTS_USED.set(len(self._slots))
             self._freed.set()
+            if self._has_more and not self._is_refilling:
+                # Runs that began together end together: wait a moment, to claim for all their slots at once.
+                self._is_refilling = True
+                asyncio.get_running_loop().call_later(_REFILL_S, self._refill)
 
     async def _execute(self, slot: _Slot) -> None:
         try:

@@ -24,7 +24,17 @@ from analytics.store.engine import translated
 from worker.doors.control import CONTROL_CHANNEL
 from worker.doors.queueing import RUNS_CHANNEL
 from worker.workflow import statements
-from worker.workflow.records import AttemptRecord, Change, NodeRecord, Outcome, RunLostError, WaitEnd, WaitRecord
+from worker.workflow.literals import array, arrays
+from worker.workflow.records import (
+    AttemptRecord,
+    Change,
+    NodeRecord,
+    Outcome,
+    RunLostError,
+    RunRecord,
+    WaitEnd,
+    WaitRecord,
+)
 
 ANNOUNCE_AFTER_S = 0.03
 """A node that ends sooner is not written down as running first."""
@@ -222,8 +232,7 @@ async def _send_nodes(driver: psycopg.AsyncConnection[Any], owner: str, batch: S
         for node in change.nodes:
             newest[node.run_id, node.epoch, node.node_id, node.map_index] = node
     if newest:
-        values: _Arrays = dict(zip(NodeRecord._fields, map(list, zip(*newest.values(), strict=True)), strict=True))
-        values["owner"] = owner
+        values: _Arrays = {**arrays(list(newest.values()), NodeRecord._fields), "owner": owner}
         await driver.execute(statements.NODES, values)
     return len(newest)
 
@@ -239,7 +248,7 @@ async def _send_rest(driver: psycopg.AsyncConnection[Any], owner: str, batch: Se
         rows = [(change, item) for change in batch for item in getattr(change, kind)]
         if rows:
             values = _fence(owner, [change for change, _ in rows])
-            values |= dict(zip(fields, map(list, zip(*(item for _, item in rows), strict=True)), strict=True))
+            values |= arrays([item for _, item in rows], fields)
             await driver.execute(statement, values)
     for change in batch:
         for wait in change.waits:
@@ -296,7 +305,7 @@ async def _send_ends(
             values |= {"status": [end.status for _, end in told], "control": CONTROL_CHANNEL}
             await driver.execute(statements.TELL_PARENTS, values)
         values = _fence(owner, [change for change, _ in ended])
-        values |= {name: [getattr(end, name) for _, end in ended] for name in ("status", "output", "error", "counts")}
+        values |= arrays([end for _, end in ended], RunRecord._fields)
         await driver.execute(statements.ENDS, values)
     parked = [(change, change.park) for change in batch if change.park is not None]
     if not parked:
@@ -319,7 +328,7 @@ async def _notify(driver: psycopg.AsyncConnection[Any], batch: Sequence[Change])
 def _fence(owner: str, changes: Sequence[Change]) -> _Arrays:
     return {
         "owner": owner,
-        "run_id": [change.run_id for change in changes],
-        "run_created_at": [change.run_created_at for change in changes],
-        "epoch": [change.epoch for change in changes],
+        "run_id": array(change.run_id for change in changes),
+        "run_created_at": array(change.run_created_at for change in changes),
+        "epoch": array(change.epoch for change in changes),
     }
