@@ -144,7 +144,7 @@ def store(draft: Draft) -> None:
     definition = editor.check(draft.text).definition
     editor.forget(st.session_state, place)
     st.toast(f"Stored as version {added[1]}.", icon=":material/check_circle:")
-    go("workflows", filters, workflow=definition.name if definition else name, view="versions")
+    go("workflows", filters, workflow=definition.name if definition else name, show="Versions")
 
 
 def draw_beside(detail: WorkflowDetail | None, draft: Draft, checked: Checked) -> None:

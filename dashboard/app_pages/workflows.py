@@ -17,12 +17,7 @@ from worker.workflow.triggers import TriggerSpec
 filters = current_filters()
 can_start = current_viewer().role >= Role.OPERATOR
 FRESH = "trigger.fresh"
-VIEWS = {
-    "overview": ":material/monitoring: Overview",
-    "versions": ":material/history: Versions",
-    "schedules": ":material/calendar_clock: Schedules",
-    "triggers": ":material/bolt: Triggers",
-}
+VIEWS = ("Overview", "Versions", "Schedules", "Triggers")
 
 
 def draw_list() -> None:
@@ -78,20 +73,19 @@ def draw_workflow(name: str) -> None:
         draw_ways_on(detail)
     view = st.segmented_control(
         "View",
-        list(VIEWS),
-        default="overview",
-        format_func=VIEWS.__getitem__,
-        key="view",
+        VIEWS,
+        default="Overview",
+        key="show",
         bind="query-params",
         required=True,
         label_visibility="collapsed",
     )
     match view:
-        case "versions":
+        case "Versions":
             draw_versions(detail)
-        case "schedules":
+        case "Schedules":
             draw_schedules(detail)
-        case "triggers":
+        case "Triggers":
             draw_triggers(detail)
         case _:
             draw_overview(detail)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 1_500
 """More points than a screen has columns are thinned, keeping the lowest and highest of each step."""
+_FEW = 5
+"""Up to so many, things are counted one by one on the axis; half a thing is nothing."""
 _FILL = "rgba(74,144,226,0.16)"
 _GRID = "rgba(128,144,160,0.25)"
 _TONES = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
@@ -68,6 +70,8 @@ class Chart:
     marks: Sequence[Mark] = ()
     height: int = 280
     from_zero: bool = False
+    is_stacked: bool = False
+    """Whether bars stand on each other, as parts of a whole."""
 
 
 def is_empty(chart: Chart) -> bool:
@@ -160,6 +164,8 @@ def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
     if chart.interval is not None:
         x_axis["range"] = [_local(chart.interval.since, zone), _local(chart.interval.until, zone)]
     y_axis: dict[str, Any] = {"gridcolor": _GRID, "zeroline": False, "rangemode": "tozero" if chart.from_zero else None}
+    if chart.unit == "count" and _highest(chart) <= _FEW:
+        y_axis["dtick"] = 1
     return {
         "height": chart.height,
         "margin": {"l": 8, "r": 8, "t": 24, "b": 8},
@@ -169,7 +175,12 @@ def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
         "xaxis": x_axis,
         "yaxis": y_axis | _ticks(chart.unit),
         "bargap": 0.15,
+        "barmode": "stack" if chart.is_stacked else "group",
     }
+
+
+def _highest(chart: Chart) -> float:
+    return max((value for series in chart.series for _, value in series.points if value is not None), default=0.0)
 
 
 def _ticks(unit: str) -> dict[str, Any]:

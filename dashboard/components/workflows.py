@@ -118,7 +118,10 @@ def draw_stats(row: WorkflowRow, stats: WorkflowStats) -> None:
         st.metric("Usual time", formats.duration(stats.p50_s), border=True, help=f"Median {newest}.")
         st.metric("95 of 100 within", formats.duration(stats.p95_s), border=True, help=f"95th percentile {newest}.")
         st.metric("Waits", formats.duration(stats.average_wait_s), border=True, help="Mean time from queued to start.")
-    charts.draw(days_chart(stats.days), key="workflow.days")
+    if ended:
+        charts.draw(days_chart(stats.days), key="workflow.days")
+    else:
+        st.caption("No run ended in the last 30 days; times are those of runs before.")
 
 
 def days_chart(days: Sequence[DayStats]) -> Chart:
@@ -140,6 +143,7 @@ def days_chart(days: Sequence[DayStats]) -> Chart:
         interval=Interval(starts[0] - timedelta(hours=12), starts[-1] + timedelta(hours=12)) if starts else None,
         height=200,
         from_zero=True,
+        is_stacked=True,
     )
 
 

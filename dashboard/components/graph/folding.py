@@ -16,7 +16,7 @@ FOLD_ABOVE = 300
 """With more nodes than this beside each other, they are folded."""
 OPEN_CONTAINERS_UP_TO = 40
 """In a graph with at most so many nodes, containers are open at first."""
-MOST_LEVEL_FOLDS = 18
+MOST_LEVEL_FOLDS = 14
 PER_FOLD = 100
 """How many nodes of one level stand together when a level alone is too large."""
 GROUP_PREFIX = "group:"

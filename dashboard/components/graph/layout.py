@@ -102,7 +102,7 @@ def levels_of(ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str,
     return {node: depth for depth, layer in enumerate(_layers(known, after, before)) for node in layer}
 
 
-def in_lines(ids: Sequence[str], *, sizes: Sizes | None = None, per_line: int = 6) -> dict[str, tuple[float, float]]:
+def in_lines(ids: Sequence[str], *, sizes: Sizes | None = None, per_line: int = 4) -> dict[str, tuple[float, float]]:
     """Return places in the order of *ids*, like lines of text of which every second runs back."""
     larger = sizes or {}
     points: dict[str, _Point] = {}

@@ -28,8 +28,11 @@ STATES = (
     "skipped",
     "idle",
     "completed",
+    "defined",
 )
-"""Every state a node can have, the one that most needs attention first; a fold shows the first present."""
+"""Every state a node can have, the one that most needs attention first; a fold shows the first present.
+
+``defined`` is a node of a definition, without a run: nothing is said of it."""
 
 DRAW_AT_MOST = 2000
 """The browser stays smooth up to about this many nodes; folds that would exceed it stay closed."""

@@ -89,7 +89,7 @@ def _node(node: DefinedNode, entry: Mapping[str, Any], *, is_run: bool) -> dict[
     drawn: dict[str, Any] = {
         "id": node.path,
         "label": str(node.item.get("name") or node.item["id"]),
-        "state": entry["status"] if is_run else "idle",
+        "state": entry["status"] if is_run else "defined",
         "icon": _ICONS.get(kind, "bolt"),
         "detail": kind,
         "group": node.item.get("group"),

@@ -36,11 +36,11 @@ def store(source: str) -> None:
         workflow_actions.store_version(source)
 
 
-@pytest.mark.parametrize("view", ["overview", "versions", "schedules", "triggers"])
+@pytest.mark.parametrize("view", ["Overview", "Versions", "Schedules", "Triggers"])
 @pytest.mark.parametrize("role", [Role.ANALYST, Role.OPERATOR])
 @pytest.mark.parametrize("place", ["empty_place", "full_place"])
 def test_every_view_of_a_workflow_opens(open_page, request, place, role, view):
-    app = open_page(request.getfixturevalue(place), role, "workflows", workflow="document-intake", view=view)
+    app = open_page(request.getfixturevalue(place), role, "workflows", workflow="document-intake", show=view)
     assert not broke(app), texts(app)
     assert any("intake" in str(header.value) for header in app.header)
 

@@ -22,6 +22,7 @@ export function countsInShort(counts) {
 /** Every state with its number, as a reader hears it. */
 export function countsInWords(counts) {
   return Object.entries(counts)
+    .filter(([state]) => !stateOf(state).quiet)
     .map(([state, number]) => `${number} ${stateOf(state).word}`)
     .join(", ");
 }

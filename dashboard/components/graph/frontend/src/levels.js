@@ -1,7 +1,7 @@
 // Levels as lanes behind the nodes: all nodes that the same number of steps leads to.
 
-const AROUND = 14;
-const HEAD = 22;
+const AROUND = 10;
+const HEAD = 20;
 const MOST_LANES = 120;
 
 /**

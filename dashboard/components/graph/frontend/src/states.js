@@ -11,6 +11,7 @@ const SHAPES = {
   slash: '<circle cx="8" cy="8" r="5.5" fill="none" stroke="C" stroke-width="2"/><path d="M4 12L12 4" stroke="C" stroke-width="2"/>',
   dashes: '<path d="M2 8h3M6.5 8h3M11 8h3" stroke="C" stroke-width="2.6"/>',
   stop: '<rect x="3.5" y="3.5" width="9" height="9" fill="C"/>',
+  none: "",
   question: '<text x="8" y="13" font-size="13" font-family="sans-serif" font-weight="bold" text-anchor="middle" fill="C">?</text>',
 };
 
@@ -25,6 +26,7 @@ export const STATES = {
   needs_attention: { word: "needs attention", shape: "alarm", family: "orange" },
   offline: { word: "offline", shape: "slash", family: "gray" },
   pending: { word: "pending", shape: "dot", family: "gray" },
+  defined: { word: "", shape: "none", family: "gray", quiet: true },
   skipped: { word: "skipped", shape: "dashes", family: "gray" },
   cancelled: { word: "cancelled", shape: "stop", family: "orange" },
 };

@@ -163,7 +163,7 @@ export function styleFor(theme) {
         "font-size": 12,
         "text-valign": "top",
         "text-halign": "center",
-        "text-margin-y": 20,
+        "text-margin-y": 18,
         "min-zoomed-font-size": 5,
       },
     },

@@ -13,6 +13,7 @@ const LINE_LENGTH = 21;
 const ANIMATE_AT_MOST = 300;
 const FRAME_MS = 66;
 const PADDING = 20;
+const READABLE = 0.5;
 const MAP_ABOVE = 60;
 const SIZE = { width: NODE_WIDTH, height: NODE_HEIGHT };
 const TOGGLE = "fold ";
@@ -92,7 +93,7 @@ export class GraphView {
     this.tools = make("div", "helm-tools", { role: "group", "aria-label": "Zoom" });
     this.button("−", "Zoom out", () => this.zoom(1 / 1.3));
     this.button("+", "Zoom in", () => this.zoom(1.3));
-    this.button("Fit", "Show the whole graph", () => this.fit());
+    this.button("Fit", "Show the whole graph", () => this.fit({ whole: true }));
     this.fold = this.button("Fold all", "Fold everything again", () => this.foldAll());
     this.fold.hidden = true;
     this.frame.append(this.canvas, this.list, this.tip, this.tools);
@@ -349,7 +350,7 @@ export class GraphView {
     const state = this.stateNow(id);
     const counts = this.countsNow(id);
     const detail = this.detailNow(id);
-    const second = (counts && countsInShort(counts)) || (detail ? `${stateOf(state).word} · ${detail}` : stateOf(state).word);
+    const second = (counts && countsInShort(counts)) || [stateOf(state).word, detail].filter(Boolean).join(" · ");
     return { state, text: `${short(node.label)}\n${short(second)}`, strip: this.strip(id), iconImage: this.icon(node) };
   }
 
@@ -359,9 +360,8 @@ export class GraphView {
     if (node.box) return `Fold ${node.label}`;
     const counts = this.countsNow(id);
     const detail = this.detailNow(id);
-    const parts = [stateOf(this.stateNow(id)).word, counts ? countsInWords(counts) : "", detail].filter(Boolean);
-    const marks = `${node.fold ? ", folded" : ""}${node.critical ? ", on the critical path" : ""}`;
-    return `${node.label}, ${parts.join(" · ")}${marks}`;
+    const said = [stateOf(this.stateNow(id)).word, counts ? countsInWords(counts) : "", detail].filter(Boolean).join(" · ");
+    return [node.label, said, node.fold ? "folded" : "", node.critical ? "on the critical path" : ""].filter(Boolean).join(", ");
   }
 
   tellOption(id) {
@@ -477,13 +477,14 @@ export class GraphView {
     if (key === this.summaryKey) return;
     this.summaryKey = key;
     const total = entries.reduce((sum, [, number]) => sum + number, 0);
-    const words = entries.map(([state, number]) => `${number} ${stateOf(state).word}`);
+    const told = entries.filter(([state]) => !stateOf(state).quiet);
+    const words = told.map(([state, number]) => `${number} ${stateOf(state).word}`);
     this.list.setAttribute(
       "aria-label",
       `${this.data.label}: ${total} nodes, ${this.edges.size} connections${words.length ? `; ${words.join(", ")}` : ""}. Arrow keys move, Enter chooses, plus and minus zoom, 0 shows all.`,
     );
     this.legend.replaceChildren(
-      ...entries.map(([state], index) => {
+      ...told.map(([state], index) => {
         const item = make("li", "");
         const image = make("img", "", { alt: "", src: stateImage(state, this.theme) });
         item.append(image, words[index]);
@@ -567,7 +568,7 @@ export class GraphView {
     else if (event.key === "Enter" || event.key === " ") this.focused && this.choose(this.focused);
     else if (event.key === "+" || event.key === "=") this.zoom(1.3);
     else if (event.key === "-") this.zoom(1 / 1.3);
-    else if (event.key === "0") this.fit();
+    else if (event.key === "0") this.fit({ whole: true });
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -641,11 +642,17 @@ export class GraphView {
     );
   }
 
-  fit() {
-    this.moved = false;
+  /** Shows the graph; one that would become too small to read from its beginning, unless all of it is wanted. */
+  fit({ whole = false } = {}) {
+    this.moved = whole;
     if (!this.nodes.size) return;
     this.arrange();
     this.cy.fit(undefined, PADDING);
+    if (!whole && this.data.isFixed && this.cy.zoom() < READABLE) {
+      const { x1, y1, h } = this.cy.elements().boundingBox();
+      const top = Math.max(PADDING, (this.frame.clientHeight - h * READABLE) / 2);
+      this.cy.viewport({ zoom: READABLE, pan: { x: PADDING - x1 * READABLE, y: top - y1 * READABLE } });
+    }
     if (this.cy.zoom() > 1.1) {
       this.cy.zoom(1.1);
       this.cy.center();
