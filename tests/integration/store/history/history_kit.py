@@ -5,20 +5,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import utc_now
 from analytics.core.ids import new_id
-from analytics.store.partitions import ensure_partitions
 from analytics.store.tables import ActiveRun, NodeRun, Run, RunEnded, Workflow, WorkflowVersion
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 ENDED = ("completed", "failed", "cancelled")
-NOON = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
-"""A moment of today, so that its partition is there."""
 
 
 def workflow(session: Session, name: str, *nodes: dict[str, Any], **spec: Any) -> uuid.UUID:
@@ -113,14 +109,6 @@ def node(
 
 def rows(session: Session, table: type[Any], *values: dict[str, Any]) -> None:
     session.execute(insert(table), list(values))
-
-
-def months(session: Session, since: datetime) -> None:
-    ensure_partitions(session.connection(), since=since)
-
-
-def size_of(value: Any) -> int:
-    return len(orjson.dumps(value))
 
 
 def ids(found: Sequence[Any]) -> list[uuid.UUID]:
