@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from analytics.core.errors import ConfigError, HelmsightError
 from analytics.core.logging import configure_logging, correlated, correlation_id, get_logger
 from analytics.core.settings import Settings
-from dashboard.api import plain, table
+from dashboard.api import hooks, plain, table
 from dashboard.api.health import close_health
 from dashboard.api.problems import answer_helmsight_error, answer_http_exception, answer_unexpected
 from dashboard.auth import login
@@ -90,7 +90,7 @@ class HelmsightApp(st.App):
 
 def routes() -> list[BaseRoute]:
     """Return every route of ours; Streamlit's come after them."""
-    return [*plain.routes(), *login.routes(), *table.routes(), *sockets.routes(), *plain.last_routes()]
+    return [*plain.routes(), *login.routes(), *table.routes(), *hooks.routes(), *sockets.routes(), *plain.last_routes()]
 
 
 def middleware() -> list[Middleware]:

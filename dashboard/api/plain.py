@@ -122,4 +122,8 @@ def routes() -> list[Route]:
 def last_routes() -> list[Route]:
     """Return the routes that come after all others."""
     every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    return [Route("/api/{rest:path}", nothing_here, methods=every), Route("/ws/{rest:path}", nothing_here)]
+    return [
+        Route("/api/{rest:path}", nothing_here, methods=every),
+        Route("/hooks/{rest:path}", nothing_here, methods=every),
+        Route("/ws/{rest:path}", nothing_here),
+    ]

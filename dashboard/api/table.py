@@ -5,7 +5,8 @@ from typing import Any
 
 from starlette.routing import Route
 
-from dashboard.api.areas import documents, mcp, numbers, people, projects, system, work
+from dashboard.api import hooks
+from dashboard.api.areas import documents, mcp, numbers, people, projects, queue, runs, schedules, system, workflows
 from dashboard.api.openapi import openapi_document
 from dashboard.api.operations import Call, Operation
 from dashboard.auth.roles import Role
@@ -19,7 +20,10 @@ async def get_openapi(_: Call) -> dict[str, Any]:
 OPERATIONS: tuple[Operation, ...] = (
     *people.OPERATIONS,
     *projects.OPERATIONS,
-    *work.OPERATIONS,
+    *workflows.OPERATIONS,
+    *runs.OPERATIONS,
+    *queue.OPERATIONS,
+    *schedules.OPERATIONS,
     *documents.OPERATIONS,
     *mcp.OPERATIONS,
     *numbers.OPERATIONS,
@@ -43,4 +47,6 @@ def routes() -> list[Route]:
 
 @cache
 def _document() -> dict[str, Any]:
-    return openapi_document(OPERATIONS)
+    document = openapi_document(OPERATIONS)
+    document["paths"] |= hooks.openapi_paths()
+    return document

@@ -13,6 +13,8 @@ JSON_BYTES = 2**20
 _MULTIPART_BYTES = 64 * 2**10
 _UPLOADS = ("/api/v1/documents", "/_stcore/upload_file")
 _FORMS = ("/login", "/logout", "/password")
+_HOOKS = "/hooks/"
+HOOK_BYTES = 256 * 2**10
 
 
 class TooLargeError(InputError):
@@ -26,6 +28,8 @@ def limit_of(path: str, max_upload_bytes: int) -> int:
     """Return how many bytes a request to *path* may have."""
     if path.startswith(_UPLOADS):
         return max_upload_bytes + _MULTIPART_BYTES
+    if path.startswith(_HOOKS):
+        return HOOK_BYTES
     return FORM_BYTES if path in _FORMS else JSON_BYTES
 
 

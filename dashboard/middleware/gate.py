@@ -14,7 +14,7 @@ from dashboard.readiness import SchemaState
 _ALWAYS = frozenset({"/healthz", "/metrics", "/favicon.ico", "/robots.txt"})
 _ASSETS = ("/static/", "/assets/")
 _OURS = frozenset({"/login", "/logout", "/password", "/favicon.png", "/manifest.json", *_ALWAYS})
-_PREFIXES = ("/api/", "/ws/", "/_stcore/", "/media/", "/component/", "/oauth2callback", "/auth/", *_ASSETS)
+_PREFIXES = ("/api/", "/ws/", "/_stcore/", "/media/", "/component/", "/oauth2callback", "/auth/", "/hooks/", *_ASSETS)
 
 
 class SchemaGateMiddleware:

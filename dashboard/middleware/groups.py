@@ -7,8 +7,10 @@ API = "/api/v1/"
 OTHER_PAGE = "other"
 AREAS = (
     "agents",
+    "artifacts",
     "audit",
     "documents",
+    "events",
     "health",
     "kpis",
     "mcp",
@@ -18,11 +20,14 @@ AREAS = (
     "queue",
     "rum",
     "runs",
+    "schedules",
     "slos",
     "socket-tokens",
     "tasks",
     "tokens",
+    "triggers",
     "users",
+    "views",
     "workers",
     "workflows",
 )
@@ -45,6 +50,7 @@ _PREFIXES = (
     ("/_stcore/metrics", "metrics"),
     ("/_stcore/", "streamlit"),
     ("/api", "api"),
+    ("/hooks/", "api"),
 )
 _GROUPS = ("page", "static", "files", "streamlit", "auth", "health", "metrics", "other")
 _OTHER_AREA = "other"

@@ -38,6 +38,8 @@ CLOSE_TRY_LATER = 1013
 _PUBLIC = frozenset({"/login", "/healthz", "/favicon.ico", "/robots.txt"})
 _PUBLIC_PREFIXES = ("/static/", "/assets/")
 """Streamlit's own bundles, the same in every installation, and our icon: the sign-in page fetches them ahead."""
+_HOOKS = "/hooks/"
+"""Webhooks, which show a signature instead of an account; only as requests, and only the route of that name."""
 _WHILE_CHANGING = frozenset({"/password", "/logout"})
 _SCRAPED = frozenset({"/metrics", "/_stcore/metrics"})
 _OURS = b"x-helm-"
@@ -76,7 +78,8 @@ class IdentityMiddleware:
         raw = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(_OURS)]
         scope = {**scope, "headers": raw}
         path = scope["path"]
-        if path in _PUBLIC or path.startswith(_PUBLIC_PREFIXES):
+        is_hook = scope["type"] == "http" and path.startswith(_HOOKS)
+        if path in _PUBLIC or path.startswith(_PUBLIC_PREFIXES) or is_hook:
             await self._public(scope, receive, send)
             return
         headers = Headers(raw=raw)
