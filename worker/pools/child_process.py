@@ -81,6 +81,7 @@ class ChildProcess:
             elif time.monotonic() >= ends:
                 self.kill("timeout")
                 output.end()
+                self._forget()  # Waits for its end, so that the next node does not meet a child that is dying.
                 failure = timed_out(request.node_id, timeout_s)
                 return ChildAnswer(None, Failure(failure.code, failure.message, retryable=True))
 
