@@ -138,8 +138,9 @@ def _longest_path(steps: Sequence[_Step]) -> tuple[list[str], float]:
     ready = [step_id for step_id, count in open_needs.items() if count == 0]
     best: dict[str, tuple[float, str | None]] = {}
     for step_id in ready:  # grows while it is read
-        before = max(((best[need][0], need) for need in waits_for[step_id]), default=(0.0, None))
-        best[step_id] = (before[0] + by_id[step_id].left_s, before[1])
+        # Of two paths that take as long, the one whose last node is still to go.
+        before = max(waits_for[step_id], key=lambda need: (best[need][0], not by_id[need].is_over), default=None)
+        best[step_id] = ((best[before][0] if before is not None else 0.0) + by_id[step_id].left_s, before)
         for later in after[step_id]:
             open_needs[later] -= 1
             if open_needs[later] == 0:
