@@ -1,16 +1,22 @@
 """`helmsight`: the command line. Each command imports what it needs when it runs; errors are one line.
 
-Exit codes: 0 done, 1 failed, 2 a setting or argument is wrong, 3 Helmsight runs already on this home.
+Exit codes: 0 done, 1 failed, 2 a setting or argument is wrong, 3 Helmsight runs already on this home, 4 what was
+waited for has not ended, 130 interrupted.
 """
 
+import json
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from analytics.core.errors import ConfigError, HelmsightError
+
+if TYPE_CHECKING:
+    from dashboard.commands.answers import Answer
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -26,14 +32,32 @@ app = typer.Typer(
 )
 users = typer.Typer(help="Accounts of people.", no_args_is_help=True)
 tokens = typer.Typer(help="API tokens of programs.", no_args_is_help=True)
+workflows = typer.Typer(help="Workflows: definitions in files and in the store.", no_args_is_help=True)
+runs = typer.Typer(help="Runs of workflows.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(tokens, name="token")
+app.add_typer(workflows, name="workflow")
+app.add_typer(runs, name="run")
 
 Email = Annotated[str, typer.Argument(help="E-mail of the account.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, analyst, operator or admin.")]
 FromInput = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input; otherwise one is made.")
 ]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="YAML or JSON; - is standard input.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+RunIds = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show how it goes on, and end as the run does.")]
+Most = Annotated[str | None, typer.Option("--timeout", help="Wait no longer than this, 30s or 5m.")]
+
+
+class FileFormat(StrEnum):
+    """How a file of workflows is written."""
+
+    YAML = "yaml"
+    JSON = "json"
 
 
 class WorkerKind(StrEnum):
@@ -223,6 +247,192 @@ def token_revoke(token: Annotated[str, typer.Argument(help="Id of the token.")])
     from dashboard.commands import accounts  # noqa: PLC0415 - see the module docstring
 
     _show(accounts.revoke_token(token))
+
+
+@workflows.command("validate")
+def workflow_validate(files: Files, as_json: AsJson = False) -> None:
+    """Check definitions and tell every problem with its line; nothing has to run."""
+    from dashboard.commands import workflow  # noqa: PLC0415 - see the module docstring
+
+    _answer(workflow.validate(files), as_json=as_json)
+
+
+@workflows.command("import")
+def workflow_import(
+    files: Files,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare, store nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Store the definitions of files or bundles; a known name gets its next version."""
+    from dashboard.commands import workflow  # noqa: PLC0415 - see the module docstring
+
+    _answer(workflow.take_in(files, dry_run=dry_run), as_json=as_json)
+
+
+@workflows.command("export")
+def workflow_export(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; none: all of them.")] = None,
+    *,
+    version: Annotated[int | None, typer.Option(min=1, help="A version of one workflow.")] = None,
+    bundle: Annotated[bool, typer.Option("--bundle", help="Write a bundle for one workflow, too.")] = False,
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="Write every version.")] = False,
+    form: Annotated[FileFormat, typer.Option("--format", help="yaml or json.")] = FileFormat.YAML,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.")] = None,
+) -> None:
+    """Write one workflow as its definition, several as a bundle that can be imported."""
+    from dashboard.commands import workflow  # noqa: PLC0415 - see the module docstring
+    from worker.workflow.exchange import Format  # noqa: PLC0415
+
+    text = workflow.write_out(
+        names or [],
+        version=version,
+        bundle=bundle,
+        all_versions=all_versions,
+        form=Format(form.value),
+        output=output,
+    )
+    typer.echo(text, nl=False)
+
+
+@workflows.command("list")
+def workflow_list(
+    search: Annotated[str | None, typer.Option(help="Only those with this in name, description or tags.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the workflows with what became of their runs in 30 days."""
+    from dashboard.commands import workflow  # noqa: PLC0415 - see the module docstring
+
+    _answer(workflow.show_list(search), as_json=as_json)
+
+
+@workflows.command("run")
+def workflow_run(
+    name: Annotated[str, typer.Argument(help="The workflow.")],
+    *,
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE, as often as needed.")] = None,
+    params: Annotated[str | None, typer.Option(help="A JSON object, a file of one, or -.")] = None,
+    priority: Annotated[int, typer.Option(help="A higher one overtakes.")] = 0,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag of the run.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: one run for one key.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Another version than the current one.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Execute every node.")] = False,
+    wait: Wait = False,
+    timeout: Most = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a workflow."""
+    from dashboard.commands import workflow  # noqa: PLC0415 - see the module docstring
+
+    with _Progress() as say:
+        answer = workflow.start(
+            name,
+            params=workflow.read_params(params),
+            given=param or [],
+            priority=priority,
+            tags=tag or [],
+            key=key,
+            version=version,
+            use_cache=not no_cache,
+            wait=wait,
+            most_s=_seconds(timeout),
+            say=say,
+        )
+    _answer(answer, as_json=as_json)
+
+
+@runs.command("show")
+def run_show(run: RunId, as_json: AsJson = False) -> None:
+    """Show how a run and its nodes stand."""
+    from dashboard.commands import run as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.show(run), as_json=as_json)
+
+
+@runs.command("cancel")
+def run_cancel(run: RunIds, as_json: AsJson = False) -> None:
+    """Cancel runs; what is under way is stopped."""
+    from dashboard.commands import run as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.cancel(run), as_json=as_json)
+
+
+@runs.command("retry")
+def run_retry(
+    run: RunIds,
+    *,
+    from_node: Annotated[
+        list[str] | None, typer.Option("--from", help="Do again from this node on; otherwise what failed.")
+    ] = None,
+    current: Annotated[bool, typer.Option("--current", help="Use the workflow's current version.")] = False,
+    wait: Wait = False,
+    timeout: Most = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue new runs that keep what was completed and do the rest."""
+    from dashboard.commands import run as commands  # noqa: PLC0415 - see the module docstring
+
+    with _Progress() as say:
+        answer = commands.retry(
+            run, from_nodes=from_node or [], current=current, wait=wait, most_s=_seconds(timeout), say=say
+        )
+    _answer(answer, as_json=as_json)
+
+
+@runs.command("logs")
+def run_logs(
+    run: RunId,
+    *,
+    node: Annotated[str | None, typer.Option(help="Only this node; each/fetch is fetch inside each.")] = None,
+    index: Annotated[int | None, typer.Option(min=0, help="Only this item of a loop, from 0.")] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Only this attempt.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=2000, help="The last so many lines.")] = 500,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Print what the nodes of a run wrote."""
+    from dashboard.commands import run as commands  # noqa: PLC0415 - see the module docstring
+
+    for line in commands.logs(run, node=node, index=index, attempt=attempt, limit=limit, follow=follow):
+        typer.echo(json.dumps(commands.log_data(line), default=_json) if as_json else commands.log_line(line))
+
+
+def _seconds(text: str | None) -> float | None:
+    from worker.workflow.durations import parse_duration  # noqa: PLC0415 - see the module docstring
+
+    return None if text is None else parse_duration(text).total_seconds()
+
+
+def _answer(answer: "Answer", *, as_json: bool) -> None:
+    """Print what a command answers, and end as it ended."""
+    if as_json:
+        typer.echo(json.dumps(answer.data, indent=2, default=_json))
+    else:
+        _show(answer.lines)
+    if answer.exit_code:
+        raise typer.Exit(answer.exit_code)
+
+
+class _Progress:
+    """Tells on standard error what happens meanwhile: on a terminal in one line that changes, else line by line."""
+
+    def __init__(self) -> None:
+        self._is_live = sys.stderr.isatty()
+        self._is_open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, line: str) -> None:
+        typer.echo(f"\r\x1b[2K{line}" if self._is_live else line, nl=not self._is_live, err=True)
+        self._is_open = self._is_live
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_open:
+            typer.echo(err=True)
+
+
+def _json(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _show(lines: Iterable[str]) -> None:

@@ -142,23 +142,31 @@ def import_text(session: Session, text: str, *, created_by: str | None, dry_run:
     Raises:
         InputError: If *text* cannot be read at all, is larger than 4 MiB, or is neither a definition nor a bundle.
     """
+    found = read_definitions(text)
+    last = {item.name: place for place, item in enumerate(found) if isinstance(item, Definition)}
+    return ImportReport(
+        [
+            _taken_in(session, item, is_last=last[item.name] == place, created_by=created_by, dry_run=dry_run)
+            if isinstance(item, Definition)
+            else item
+            for place, item in enumerate(found)
+        ]
+    )
+
+
+def read_definitions(text: str) -> list[Definition | Taken]:
+    """Return the definitions of *text*, a definition or a bundle; a refusal in place of each that cannot be used.
+
+    Raises:
+        InputError: As :func:`import_text`.
+    """
     source = read_source(text)
     if source.value is None or source.problems:
         located = [_located(source, problem) for problem in source.problems] or [
             {"line": None, "path": "", "reason": "the file is empty"}
         ]
         raise InputError(f"The file cannot be read: {located[0]['reason']}. Nothing was imported.", problems=located)
-    entries = list(_entries(source.value))
-    parsed = [(entry, _parsed(source, entry)) for entry in entries]
-    last = {found.name: place for place, (_, found) in enumerate(parsed) if isinstance(found, Definition)}
-    return ImportReport(
-        [
-            _taken_in(session, found, is_last=last[found.name] == place, created_by=created_by, dry_run=dry_run)
-            if isinstance(found, Definition)
-            else found
-            for place, (_, found) in enumerate(parsed)
-        ]
-    )
+    return [_parsed(source, entry) for entry in _entries(source.value)]
 
 
 def _entries(value: Any) -> Iterator[_Entry]:
