@@ -79,7 +79,8 @@ def write_lines(engine, run_id: str, messages: list[str], *, node="a", map_index
             connection.execute(
                 text(
                     "INSERT INTO node_log"
-                    " (run_id, run_created_at, node_id, map_index, attempt, seq, at, level, message) SELECT id, created_at, :node, :index, 1, :seq, clock_timestamp(), 'info', :message"
+                    " (run_id, run_created_at, node_id, map_index, attempt, seq, at, level, message)"
+                    " SELECT id, created_at, :node, :index, 1, :seq, clock_timestamp(), 'info', :message"
                     " FROM run WHERE id = :id"
                 ),
                 {"id": run_id, "node": node, "index": map_index, "seq": seq, "message": message},
