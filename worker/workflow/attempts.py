@@ -184,11 +184,13 @@ class Attempts:
         if isinstance(prints, Failure):
             return self.failed(job, prints)
         key = cache_key(kind, config, prints)
+        is_promised = False
         if self._run.use_cache:
             found = await cache.get(key, kind=kind.name, ttl=ttl)
             if isinstance(found, Hit):
                 _counted(NODES, job.step.node.kind, "cached").inc()
                 return self.completed(job, found.output, found.text, cache_hit=True, cache_key=key)
+            is_promised = found.held
         try:
             ended = await self._tries(job, kind, config, key)
             if ended.status == COMPLETED:
@@ -197,7 +199,8 @@ class Attempts:
                 cache.put(key, text, kind=kind.name, ttl=ttl, address=self._address(job))
             return ended
         finally:
-            cache.release(key)  # What was put is released already.
+            if is_promised:
+                cache.release(key)  # What was put is released already.
 
     async def _tries(self, job: Job, kind: NodeKind, config: Mapping[str, Any], key: bytes | None = None) -> Ended:
         before, node = job.before, job.step.node
