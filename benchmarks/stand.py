@@ -238,6 +238,13 @@ def use_bench_kinds() -> None:
         kinds.registry.cache_clear()
 
 
+def forget_bench_kinds() -> None:
+    """Let this process be again as it was before :func:`use_bench_kinds`."""
+    if str(KINDS) in sys.path:
+        sys.path.remove(str(KINDS))
+        kinds.registry.cache_clear()
+
+
 def tail(log: Path, characters: int = 3000) -> str:
     """Return the end of *log*."""
     return log.read_text(encoding="utf-8", errors="replace")[-characters:] if log.exists() else ""
