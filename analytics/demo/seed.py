@@ -15,7 +15,7 @@ from analytics.demo.buckets import demo_buckets
 from analytics.demo.chance import Chance
 from analytics.demo.company import incidents
 from analytics.demo.history import COLUMNS, History, company_history
-from analytics.demo.runs import NODE_COLUMNS, RUN_COLUMNS, add_runs, stored_definition
+from analytics.demo.runs import OF_RUNS, add_runs, stored_definition
 from analytics.slo import ledger
 from analytics.slo.model import BUCKET
 from analytics.store.engine import session_scope
@@ -94,8 +94,7 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
         session.execute(_LOCK)
         kept: Any = session.execute(_KEEP_PROJECTS)
         span = _demo_span(session)
-        nodes: Any = session.execute(_REMOVE_NODES)
-        removed = {"node_run": nodes.rowcount} if nodes.rowcount else {}
+        removed = _remove_what_hangs_on_runs(session)
         for table in reversed(Base.metadata.sorted_tables):
             if "origin" not in table.columns:
                 continue
@@ -134,10 +133,23 @@ def _add_runs(session: Session, seed: int, until: datetime) -> dict[str, int]:
     history = History(Chance(seed + 1), until - LENGTH, until)
     add_runs(history, definition)
     connection = session.connection()
-    return {
-        "run": _copy(connection, "run", RUN_COLUMNS, history.rows["run"]),
-        "node_run": _copy(connection, "node_run", NODE_COLUMNS, history.rows["node_run"]),
-    }
+    added = {table: _copy(connection, table, names, history.rows[table]) for table, names in OF_RUNS.items()}
+    counted: Any = session.execute(_COUNT_RUNS)
+    return {table: rows for table, rows in {**added, "workflow_day": counted.rowcount}.items() if rows}
+
+
+def _remove_what_hangs_on_runs(session: Session) -> dict[str, int]:
+    removed = {}
+    for table in ("node_run", "node_attempt", "node_log", "run_event", "artifact"):
+        gone: Any = session.execute(
+            text(
+                f"DELETE FROM {table} t USING run"  # noqa: S608 - one of the names above
+                " WHERE run.origin = 'demo' AND t.run_id = run.id AND t.run_created_at = run.created_at"
+            )
+        )
+        if gone.rowcount:
+            removed[table] = gone.rowcount
+    return removed
 
 
 def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
@@ -179,7 +191,12 @@ _KEEP_PROJECTS = text("""
            OR EXISTS (SELECT FROM work_item WHERE work_item.project_id = project.id AND work_item.origin <> 'demo'))
 """)
 
-_REMOVE_NODES = text("""
-    DELETE FROM node_run USING run
-    WHERE run.origin = 'demo' AND node_run.run_id = run.id AND node_run.run_created_at = run.created_at
+_COUNT_RUNS = text("""
+    INSERT INTO workflow_day (workflow_id, day, origin, completed, failed, started, duration_s, wait_s, last_run_at)
+    SELECT workflow_id, (created_at AT TIME ZONE 'UTC')::date AS day, origin,
+        count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'), count(started_at),
+        coalesce(sum(took_s) FILTER (WHERE status = 'completed'), 0),
+        sum(extract(epoch FROM started_at - queued_at)), max(created_at)
+    FROM run WHERE origin = 'demo' GROUP BY workflow_id, day, origin
+    ON CONFLICT (workflow_id, day, origin) DO NOTHING
 """)

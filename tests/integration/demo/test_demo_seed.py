@@ -22,6 +22,7 @@ from analytics.slo import SloState, ingest, ledger, slo_report
 from analytics.slo.ledger import Bucket
 from analytics.slo.model import BUCKET
 from analytics.store.engine import session_scope
+from analytics.store.queries.workflows import get_workflow, workflow_stats
 from analytics.store.tables import (
     AgentRun,
     Base,
@@ -111,11 +112,17 @@ def test_seeding_twice_adds_nothing_and_runs_come_when_their_workflow_does(engin
     assert "run" not in first.rows
     store_workflow(engine)
     second = seed(engine, None, now=now)
-    assert set(second.rows) == {"run", "node_run"}
+    assert set(second.rows) == {"schedule", "run", "node_run", "node_attempt", "node_log", "workflow_day"}
     assert second.rows["node_run"] > 2.5 * second.rows["run"]
     assert seed(engine, None, now=now).rows == {}
     assert str(seed(engine, None, now=now)) == "already there, nothing added"
     with session_scope(engine) as session:
+        shown = get_workflow(session, WORKFLOW)
+        assert shown is not None
+        stats = workflow_stats(session, shown.row.id)
+        assert 0 < stats.completed + stats.failed <= second.rows["run"]
+        assert stats.samples > 0
+        assert shown.row.next_at is None  # its schedule is paused
         assert is_seeded(session)
         assert session.scalar(select(func.count()).select_from(Run).where(Run.origin != "demo")) == 0
         statuses = dict(session.execute(select(Run.status, func.count()).group_by(Run.status)).all())
