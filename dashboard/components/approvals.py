@@ -25,9 +25,9 @@ PERSONAL = FOR_PEOPLE
 MOST_SHOWN = 5
 """The most forms that one page shows."""
 _SHOWN = "run.shown"
-_APPROVE = Choice("approved", "Approve", ":material/check:", "primary")
+_APPROVE = Choice("approved", "Approve", ":material/check:")
 _REJECT = Choice("rejected", "Reject", ":material/close:", may_be_empty=True)
-_SEND = Choice("send", "Send the signal", ":material/sensors:", "primary")
+_SEND = Choice("send", "Send the signal", ":material/sensors:")
 _ANYTHING: Mapping[str, Any] = {
     "type": "object",
     "properties": {"data": {"title": "Data", "description": "What the signal carries; may stay empty."}},
@@ -119,9 +119,7 @@ def _approval(wait: WaitRow, *, key: str, may: bool) -> bool:
     if not schema.get("properties"):
         with st.container(horizontal=True):
             for choice in (_APPROVE, _REJECT):
-                clicked = st.button(
-                    choice.label, icon=choice.icon, type=choice.type, disabled=not may, key=f"{key}.{choice.name}"
-                )
+                clicked = st.button(choice.label, icon=choice.icon, disabled=not may, key=f"{key}.{choice.name}")
                 if clicked:
                     return _decided(wait, choice.name, None)
         return False

@@ -43,7 +43,6 @@ class Choice:
     name: str
     label: str
     icon: str | None = None
-    type: Literal["primary", "secondary"] = "secondary"
     may_be_empty: bool = False
     """Whether it may be taken without the required fields, as a rejection may."""
 
@@ -172,10 +171,16 @@ def with_defaults(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 
 def draw_form(
-    schema: Mapping[str, Any], *, key: str, submit: str, icon: str | None = None, disabled: bool = False
+    schema: Mapping[str, Any],
+    *,
+    key: str,
+    submit: str,
+    icon: str | None = None,
+    disabled: bool = False,
+    border: bool = True,
 ) -> dict[str, Any] | None:
     """Draw a form for *schema*; return the arguments on the run in which they were sent and are valid, else None."""
-    sent = draw_choice(schema, key=key, choices=[Choice("send", submit, icon)], disabled=disabled)
+    sent = draw_choice(schema, key=key, choices=[Choice("send", submit, icon)], disabled=disabled, border=border)
     return None if sent is None else sent[1]
 
 
@@ -212,7 +217,6 @@ def draw_choice(
                 st.form_submit_button(
                     choice.label,
                     icon=choice.icon,
-                    type=choice.type,
                     disabled=disabled,
                     on_click=send,
                     args=(choice,),

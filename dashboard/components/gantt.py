@@ -273,7 +273,10 @@ def _trace(
         y=[place for place, _ in bars],
         base=[_local(bar.began, zone) for _, bar in bars],
         x=[max(1.0, length * 1000) for length in seconds],
-        text=[formats.duration(lanes[place].busy) if bar is ends[place] else "" for place, bar in bars],
+        text=[
+            formats.duration(lanes[place].busy) if lanes[place].busy and bar is ends[place] else ""
+            for place, bar in bars
+        ],
         textposition="outside",
         textfont={"size": 11},
         cliponaxis=False,

@@ -62,7 +62,7 @@ def whole_text(run_id: uuid.UUID, node_id: str, map_index: int, *, attempts: int
     return "\n".join(parts) + "\n"
 
 
-def draw_log(run_id: uuid.UUID, node_id: str, map_index: int, *, attempts: int, total: int) -> None:
+def draw_log(run_id: uuid.UUID, node_id: str, map_index: int, *, attempts: int, total: int, has_ended: bool) -> None:
     """Draw the end of what a step wrote, with a choice of levels and attempt, and the whole of it to download.
 
     Args:
@@ -71,8 +71,12 @@ def draw_log(run_id: uuid.UUID, node_id: str, map_index: int, *, attempts: int, 
         map_index: Its place in a fan-out, or -1.
         attempts: How many attempts there were.
         total: How many lines are kept of the last attempt.
+        has_ended: Whether it writes no more.
     """
     key = f"log.{run_id}.{node_id}.{map_index}"
+    if not total and attempts <= 1 and not data.node_log(run_id, node_id, map_index).value:
+        st.caption("It wrote nothing." if has_ended else "It wrote nothing yet.")
+        return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         words = st.text_input(
             "Find in the log",
@@ -124,7 +128,7 @@ def _attempt(attempts: int, *, key: str) -> int | None:
 
 def _draw_lines(rows: Sequence[LogRow], *, levels: Sequence[str], words: str, total: int) -> None:
     if not rows:
-        st.caption("It wrote nothing yet.")
+        st.caption("This attempt wrote nothing.")
         return
     shown = chosen(rows, levels=levels, words=words)
     if not shown:

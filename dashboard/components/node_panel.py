@@ -181,7 +181,14 @@ def _draw_sections(run_id: uuid.UUID, detail: NodeDetail) -> None:
         case "Input":
             _draw_input(run_id, detail)
         case "Log":
-            logs.draw_log(run_id, row.node_id, row.map_index, attempts=row.attempt, total=row.log_lines)
+            logs.draw_log(
+                run_id,
+                row.node_id,
+                row.map_index,
+                attempts=row.attempt,
+                total=row.log_lines,
+                has_ended=row.finished_at is not None,
+            )
         case "Attempts":
             _draw_attempts(detail)
         case "Artifacts":

@@ -29,6 +29,8 @@ _RETRY, _AGAIN = "retry", "again"
 _SAME: Version = "same"
 _CURRENT: Version = "current"
 _NAMED = 8
+_MOST_PILLS = 40
+"""More steps than this are chosen from a list that can be searched."""
 _PAUSABLE = ("queued", "running", "waiting")
 _RETRIABLE = ("failed", "cancelled", "completed")
 
@@ -53,7 +55,7 @@ def draw_bar(detail: RunDetail, role: Role, filters: Filters) -> None:
         if role < Role.OPERATOR:
             return
         if status == "paused" or (detail.pause_requested and status in _PAUSABLE):
-            if st.button("Resume", icon=":material/play_arrow:", key="run.resume", type="primary"):
+            if st.button("Resume", icon=":material/play_arrow:", key="run.resume"):
                 _act(lambda: actions.resume_run(run_id))
         elif status in _PAUSABLE and st.button("Pause", icon=":material/pause:", key="run.pause"):
             _act(lambda: actions.pause_run(run_id))
@@ -62,9 +64,8 @@ def draw_bar(detail: RunDetail, role: Role, filters: Filters) -> None:
             if st.button(label, icon=":material/cancel:", key="run.cancel", disabled=detail.cancel_requested):
                 _act(lambda: actions.cancel_run(run_id))
             return
-        failed = status in {"failed", "cancelled"}
-        _toggle("Retry", ":material/replay:", _RETRY, run_id, primary=failed)
-        _toggle("Run again", ":material/restart_alt:", _AGAIN, run_id, primary=False)
+        _toggle("Retry", ":material/replay:", _RETRY, run_id)
+        _toggle("Run again", ":material/restart_alt:", _AGAIN, run_id)
 
 
 def _act(do: Any) -> None:
@@ -72,13 +73,13 @@ def _act(do: Any) -> None:
         st.rerun()
 
 
-def _toggle(label: str, icon: str, form: str, run_id: object, *, primary: bool) -> None:
+def _toggle(label: str, icon: str, form: str, run_id: object) -> None:
     key = f"{_OPEN}.{run_id}"
 
     def turn() -> None:
         st.session_state[key] = None if st.session_state.get(key) == form else form
 
-    st.button(label, icon=icon, key=f"run.{form}", type="primary" if primary else "secondary", on_click=turn)
+    st.button(label, icon=icon, key=f"run.{form}", on_click=turn)
 
 
 def ask_retry_from(detail: RunDetail, node_id: str) -> None:
@@ -135,16 +136,15 @@ def _draw_retry(detail: RunDetail, workflow: WorkflowDetail | None, filters: Fil
         st.session_state[key] = steps_to_retry(detail)
     with st.container(border=True, key="run.retry_form"):
         st.markdown("**Retry as a new run**")
-        chosen = st.multiselect(
-            "Run again from",
-            ids,
-            key=key,
-            help="These steps and everything that needs them is executed again; what the others gave is kept.",
-            placeholder="Every step that failed or was cancelled",
+        words = "These steps and everything that needs them is executed again; what the others gave is kept."
+        chosen = (
+            st.pills("Run again from", ids, selection_mode="multi", key=key, help=words)
+            if len(ids) <= _MOST_PILLS
+            else st.multiselect("Run again from", ids, key=key, help=words, placeholder="Every step that failed")
         )
         version = _version(detail, workflow, key=f"run.version.{run_id}")
         st.caption(kept_words(detail, chosen))
-        sent = st.button("Retry", icon=":material/replay:", type="primary", key="run.retry.send")
+        sent = st.button("Retry", icon=":material/replay:", key="run.retry.send")
     if sent:
         _open(actions.attempt(lambda: actions.retry_run(run_id, from_nodes=chosen, version=version)), detail, filters)
 
@@ -183,11 +183,13 @@ def _draw_again(detail: RunDetail, workflow: WorkflowDetail | None, filters: Fil
         params: Mapping[str, Any] | None
         if schema.get("properties"):
             filled = forms.with_defaults(schema, dict(detail.params))
-            params = forms.draw_form(filled, key=f"again.{run_id}", submit="Run again", icon=":material/restart_alt:")
+            params = forms.draw_form(
+                filled, key=f"again.{run_id}", submit="Run again", icon=":material/restart_alt:", border=False
+            )
         else:
             if detail.params:
                 st.code(as_text(dict(detail.params)), language=None, wrap_lines=True)
-            clicked = st.button("Run again", icon=":material/restart_alt:", type="primary", key=f"again.{run_id}.send")
+            clicked = st.button("Run again", icon=":material/restart_alt:", key=f"again.{run_id}.send")
             params = dict(detail.params) if clicked else None
     if params is None:
         return

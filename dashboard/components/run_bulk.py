@@ -72,7 +72,7 @@ def _draw_deed(deed: Deed, marked: Sequence[RunRow], wanted: RunFilter, filters:
             st.markdown(_all_words(deed, wanted, filters, total))
         else:
             st.markdown(_marked_words(deed, marked))
-        if st.button(f"{words.button} now", icon=words.icon, type="primary", key=f"runs.{deed}.now"):
+        if st.button(f"{words.button} now", icon=words.icon, key=f"runs.{deed}.now"):
             ids = matching(deed, wanted, filters) if every else [row.id for row in marked]
             do(deed, ids)
 

@@ -20,6 +20,7 @@ KEYS = (FIND, STATE, OF, VIA, TAGS, BY, LEAST)
 """Keys of the widgets, and names in the URL."""
 PAGE_KEY = "pg"
 OLDER = "older"
+_MOST_TAGS = 30
 _FIRST = ("failed", "needs_attention", "running", "waiting", "queued", "paused", "completed", "cancelled")
 _NOTHING: Mapping[str, Any] = {FIND: "", STATE: [], OF: None, VIA: [], TAGS: [], BY: None, LEAST: None}
 
@@ -110,8 +111,10 @@ def _draw_more() -> None:
             **shared,
         )
         st.selectbox("Asked for by", _with(BY, choices.requesters), index=None, placeholder="Anybody", key=BY, **shared)
-        st.multiselect("Started by", _with(VIA, choices.triggers), placeholder="Anything", key=VIA, **shared)
-        st.multiselect("With all of these tags", _with(TAGS, choices.tags), placeholder="Any", key=TAGS, **shared)
+        st.pills("Started by", _with(VIA, choices.triggers), selection_mode="multi", key=VIA, **shared)
+        tags = _with(TAGS, choices.tags[:_MOST_TAGS])
+        if tags:
+            st.pills("With all of these tags", tags, selection_mode="multi", key=TAGS, **shared)
         st.number_input(
             "Took at least (seconds)", min_value=0.0, value=None, step=1.0, placeholder="Any time", key=LEAST, **shared
         )

@@ -55,7 +55,13 @@ def critical_path_of(detail: RunDetail) -> list[str]:
     """Return the steps of the first level that decide how long the run takes, by what they took so far."""
     if not detail.spec.get("nodes"):
         return []
-    took = {n.node_id: n.duration_s for n in detail.nodes if n.map_index < 0 and n.duration_s is not None}
+    took = dict.fromkeys((str(item["id"]) for item in detail.spec["nodes"]), 0.0)
+    if run_view.is_active(detail):
+        # What is to come counts as the definition estimates it.
+        took = {}
+    for node in detail.nodes:
+        if node.map_index < 0 and (node.duration_s is not None or node.status == "skipped"):
+            took[node.node_id] = node.duration_s or 0.0
     return critical_path(Definition.from_spec(detail.spec), took)
 
 

@@ -137,7 +137,7 @@ def estimate_words(estimate: Estimate) -> tuple[str, str]:
     if not estimate.samples:
         basis = "No completed run to judge by; from the estimates in the definition."
     if unknown:
-        basis += f" {formats.plural(unknown, 'step')} on it never ran before."
+        basis += f" {formats.plural(unknown, 'step')} to go never ran before, so it takes at least that long."
     if estimate.remaining_s is None:
         return formats.NO_DATA, "No run of this workflow has completed yet, so nothing is known of how long it takes."
     if estimate.remaining_s < 1:
