@@ -148,7 +148,8 @@ _EXPIRED: Sequence[tuple[str, str]] = (
         "node_cache",
         """
         DELETE FROM node_cache WHERE key IN (
-            SELECT key FROM node_cache WHERE expires_at < :now ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+            SELECT key FROM node_cache WHERE expires_at < :now AND (held_until IS NULL OR held_until < :now)
+            ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED)
         """,
     ),
     (

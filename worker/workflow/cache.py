@@ -114,11 +114,6 @@ _FORGET = text(
     " AND (CAST(:before AS timestamptz) IS NULL OR created_at < :before) RETURNING 1)"
     " SELECT count(*) FROM gone"
 )
-_FORGET_EXPIRED = text(
-    "WITH old AS (SELECT key FROM node_cache WHERE expires_at < now() AND (held_until IS NULL OR held_until < now())"
-    " ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED),"
-    " gone AS (DELETE FROM node_cache c USING old WHERE c.key = old.key RETURNING 1) SELECT count(*) FROM gone"
-)
 
 _log = get_logger(__name__)
 _hits = CACHE_LOOKUPS.labels("node", "hit")
@@ -451,11 +446,6 @@ class NodeCache:
 def forget(session: Session, *, kind: str | None = None, before: datetime | None = None) -> int:
     """Drop results of *kind* (of all kinds: None), kept before the time *before* (all: None); return how many."""
     return int(session.execute(_FORGET, {"kind": kind, "before": before}).scalar_one())
-
-
-def forget_expired(session: Session, *, limit: int = 10_000) -> int:
-    """Drop up to *limit* entries that nobody can use any more; return how many. Called by a tick."""
-    return int(session.execute(_FORGET_EXPIRED, {"limit": limit}).scalar_one())
 
 
 def cache_state(session: Session) -> CacheState:

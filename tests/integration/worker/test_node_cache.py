@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import utc_now
 from analytics.core.settings import Settings
 from analytics.store.engine import make_async_engine
+from analytics.store.retention import clean_expired
 from worker.workflow.address import NodeAddress
 from worker.workflow.cache import (
     MAX_CACHED_BYTES,
@@ -22,7 +23,6 @@ from worker.workflow.cache import (
     NodeCache,
     cache_state,
     forget,
-    forget_expired,
 )
 
 pytestmark = pytest.mark.integration
@@ -267,16 +267,16 @@ def test_without_postgresql_every_look_up_is_a_miss_and_afterwards_the_cache_is_
     asyncio.run(scenario())
 
 
-def test_what_is_expired_is_dropped_and_what_somebody_works_on_stays(settings, rows):
+def test_upkeep_drops_what_is_expired_and_leaves_what_somebody_works_on(settings, engine, rows):
     async def scenario() -> None:
         async with opened(settings) as cache:
             keep(cache)
             await ask(cache)
             await ask(cache, b"o" * 32)
             age(rows, timedelta(hours=1))
-            assert forget_expired(rows) == 1
+            await asyncio.to_thread(clean_expired, engine, keep=timedelta(days=90), keep_keys=timedelta(days=7))
             assert cache_state(rows).entries == 1
-            rows.commit()
+            rows.rollback()
 
     asyncio.run(scenario())
     assert cache_state(rows).entries == 0
