@@ -21,7 +21,7 @@ from worker.workflow.schemas import validator, violations
 
 CONTROL_CHANNEL = "helmsight_control"
 """PostgreSQL channel on which running workers hear of what concerns their runs: ``cancel:<run id>``,
-``pause:<run id>``, ``resume:<run id>``, and ``look:<run id>`` when something a node waits for was resolved."""
+``pause:<run id>``, ``resume:<run id>``, ``look:<run id>`` when something a node waits for was resolved, ``claim:``."""
 Decision = Literal["approved", "rejected"]
 Attention = Literal["repeat", "completed", "failed"]
 MAX_SIGNALS = 1000
@@ -275,10 +275,12 @@ def _child_ended(session: Session, run_ids: Sequence[uuid.UUID]) -> None:
 
 
 def _go_on(session: Session, row: Row[Any], *, token: bool = True) -> bool:
-    """Queue the run of *row* when it waits, tell its worker when it runs; tell whether it was queued."""
+    """Queue the run of *row* when it waits, and tell the workers; return whether it was queued."""
+    if row.status in {"paused", "queued"}:
+        return False
+    # Whoever carries the run looks at it; of one that nobody carries it means that there is something to claim.
+    tell_workers(session, f"look:{row.run_id}")
     if row.status == "running":
-        tell_workers(session, f"look:{row.run_id}")
-    if row.status not in {"waiting", "needs_attention"}:
         return False
     _set_status(session, row, "queued", token=token)
     return True
