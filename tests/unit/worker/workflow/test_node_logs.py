@@ -3,7 +3,7 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.pools.child_output import LineReader
@@ -102,6 +102,7 @@ def test_lines_for_which_there_is_no_room_count_as_cut():
     assert kept[-1].message.startswith("2 lines with ")
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=40)),
     cuts=st.lists(st.integers(min_value=0, max_value=400), max_size=12),
@@ -121,6 +122,7 @@ def test_lines_are_the_same_however_the_bytes_arrive(lines, cuts, is_ended):
     assert texts(kept) == expected
 
 
+@settings(deadline=None)
 @given(
     chunks=st.lists(st.binary(max_size=60) | st.just(b"\n" * 50) | st.just(b"y" * 9000), max_size=30),
     full_after=st.integers(min_value=0, max_value=20),
