@@ -25,13 +25,15 @@ from worker.doors.queueing import notify_runs
 from worker.enqueue import send_wake
 from worker.queues import SERIALIZER
 
+FARTHEST_LEASE = timedelta(minutes=5)
+"""A lease further ahead than this, or three times the grace, was given before the clock was put back."""
 MAX_RECOVERIES = 3
 """A run whose worker dies more often than this ends as a dead letter."""
 
 _EXPIRED = text(
     "SELECT a.run_id, a.run_created_at, r.attempt FROM run_active a"
     " LEFT JOIN run r ON r.id = a.run_id AND r.created_at = a.run_created_at"
-    " WHERE a.status = 'running' AND a.lease_until < now()"
+    " WHERE a.status = 'running' AND (a.lease_until < now() OR a.lease_until > now() + :farthest)"
     " ORDER BY a.run_id LIMIT 500 FOR UPDATE OF a SKIP LOCKED"
 )
 _STALE = text(
@@ -121,7 +123,7 @@ def reconcile(engine: Engine, client: Redis | None, *, grace: timedelta) -> Reco
     with session_scope(engine) as session:
         if not session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('helmsight.reconcile'))")):
             return ReconcileReport()
-        expired = session.execute(_EXPIRED).all()
+        expired = session.execute(_EXPIRED, {"farthest": max(FARTHEST_LEASE, 3 * grace)}).all()
         dead = [row for row in expired if row.attempt is None or row.attempt > MAX_RECOVERIES]
         again = [row for row in expired if row not in dead]
         _requeue(session, again)
