@@ -224,8 +224,9 @@ class RunHost:
 
     async def _claim_all(self) -> None:
         try:
-            while await self._claim():
-                continue
+            await self._claim()
+            while self._has_more and self.slots_free > 0 and not self._closing:
+                await self._claim()
         except DependencyError as error:
             _log.warning("queue not looked at", error=error.message)
         finally:
