@@ -10,6 +10,8 @@ import pytest
 from analytics.core.settings import McpSettings, Settings
 from worker.mcp.config import load_servers
 from worker.workflow.definition import parse_definition
+from worker.workflow.kinds import registry
+from worker.workflow.source import read_source
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -54,10 +56,36 @@ def test_the_newest_change_stands_in_the_changelog():
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_example_workflow_of_the_documents_is_accepted():
-    text = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert [node.id for node in parse_definition(example).nodes] == ["count", "sentence"]
+GUIDE = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "example", re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL), ids=lambda text: text.split()[1]
+)
+def test_the_example_workflows_of_the_guide_are_accepted(example):
+    definition = parse_definition(example)
+    assert parse_definition(definition.to_spec()) == definition
+
+
+def test_the_example_in_python_of_the_guide_builds_a_definition():
+    [example] = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    found: dict = {}
+    exec(example, found)  # noqa: S102 - our own document
+    assert [node.id for node in found["definition"].nodes] == ["each", "route", "say"]
+
+
+@pytest.mark.parametrize("kind", sorted(registry()), ids=str)
+def test_the_examples_of_each_kind_of_node_are_accepted(kind):
+    """They are parts of a definition: what they need is put before them."""
+    examples = re.findall(r"```yaml\n(.*?)```", registry()[kind].docs, re.DOTALL)
+    for example in examples:
+        nodes = [item for item in read_source(example).value if kind == item["kind"]]
+        assert nodes
+        for node in nodes:
+            read = {name for name in re.findall(r"nodes\.(\w+)", str(node)) if name not in str(node.get("body"))}
+            before = [{"id": name, "kind": "transform", "config": {"input": 1, "steps": []}} for name in sorted(read)]
+            parse_definition({"name": "example", "nodes": [*before, {**node, "needs": sorted(read)}]})
+    assert examples or kind.startswith("test.")
 
 
 def test_the_example_servers_file_of_the_documents_is_accepted(tmp_path):

@@ -146,10 +146,11 @@ def _shape() -> jsonschema_rs.Validator:
 
 
 def _param_names(params: Any) -> frozenset[str] | None:
+    """Return the only names there can be; None: others may be given, too."""
     known = params.get("properties", {}) if isinstance(params, Mapping) else None
-    if not isinstance(known, Mapping):
+    if not isinstance(known, Mapping) or params.get("additionalProperties") is not False:
         return None
-    return frozenset(known) if params.get("additionalProperties") is False or not params else None
+    return frozenset(known)
 
 
 def _params_problems(params: Mapping[str, Any]) -> list[Problem]:

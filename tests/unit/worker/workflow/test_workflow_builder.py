@@ -80,6 +80,7 @@ def test_the_builder_gives_the_definition_of_the_same_yaml():
 
 def test_problems_are_told_as_for_text():
     flow = WorkflowBuilder("bad")
+    flow.param("y")
     flow.add("a", "http.requets", {"url": "{{ params.x }}"})
     with pytest.raises(InputError) as caught:
         flow.build()
