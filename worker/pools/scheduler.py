@@ -34,6 +34,7 @@ from worker.pools.rq_worker import OneQueueWorker, work_until_stopped
 from worker.queues import queue_depths
 from worker.runtime import Failure, tried
 from worker.workflow.definition import ensure_builtin_workflows
+from worker.workflow.event_sources import raise_alerts, read_stream
 from worker.workflow.lease import beat_s
 from worker.workflow.reconcile import reconcile
 from worker.workflow.schedules import tick
@@ -101,6 +102,8 @@ def ticks(process: WorkerProcess) -> list[Tick]:
     return [
         Tick("tick_schedules", 2, lambda: _tick_schedules(process)),
         Tick("count_ended", 2, lambda: _count_ended(process)),
+        Tick("read_events", 2, lambda: read_stream(engine, process.redis, settings)),
+        Tick("raise_alerts", 60, lambda: raise_alerts(engine, process.redis, settings, now=utc_now())),
         Tick("reconcile", beat_s(lease), lambda: reconcile(engine, process.redis, grace=2 * lease / 3)),
         Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
         Tick("sample_system", 30, lambda: _sample_system(process)),
