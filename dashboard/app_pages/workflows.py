@@ -113,15 +113,27 @@ def draw_overview(detail: WorkflowDetail) -> None:
     stats = states.settle(data.workflow_stats(detail.row.id), "Its figures")
     if stats is not None:
         workflows.draw_stats(detail.row, stats)
+    if workflows.is_large(detail.spec):
+        workflows.draw_definition(detail)
+        left, right = st.columns([2, 3], gap="medium")
+        with left:
+            draw_start(detail)
+        with right:
+            draw_runs(detail)
+        return
     left, right = st.columns([3, 2], gap="medium")
     with left:
         workflows.draw_definition(detail)
     with right:
         draw_start(detail)
-        found = states.settle(data.list_runs(filters.span, workflow_id=detail.row.id), "Its runs")
-        if found:
-            st.markdown(f"**Runs of the {filters.span.words}**")
-            runs.short_list(found[:8], filters)
+        draw_runs(detail)
+
+
+def draw_runs(detail: WorkflowDetail) -> None:
+    found = states.settle(data.list_runs(filters.span, workflow_id=detail.row.id), "Its runs")
+    if found:
+        st.markdown(f"**Runs of the {filters.span.words}**")
+        runs.short_list(found[:8], filters)
 
 
 def draw_start(detail: WorkflowDetail) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import streamlit as st
@@ -23,6 +23,7 @@ MOST_PROBLEMS_SHOWN = 30
 TEST_WORKFLOW = "node-test"
 """Runs of a single node under test are runs of this workflow."""
 _GIVEN = "given_"
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +197,17 @@ def trial_definition(definition: Definition, node_id: str) -> Definition:
     ]
     spec = {name: value for name, value in node.to_spec().items() if name not in {"cache", "run_if", "on_error"}}
     spec |= {"needs": given, "retries": 0}
+    schema = {"type": "object", **definition.params_schema}
+    schema["properties"] = {
+        **schema.get("properties", {}),
+        **{f"{_GIVEN}{place}": {"title": f"Output of {name}"} for place, name in enumerate(given)},
+    }
     return parse_definition(
         {
             "name": TEST_WORKFLOW,
             "description": "Single nodes that were tried out in the editor.",
             "tags": ["test"],
+            "params": schema,
             "nodes": [*stubs, spec],
         }
     )
@@ -257,7 +264,9 @@ def draw_state(draft: Draft, checked: Checked) -> None:
 def draw_problems(problems: Sequence[Mapping[str, Any]]) -> int | None:
     """Draw every problem with its line; return the line that was clicked just now."""
     clicked = None
-    with st.container(border=True, gap="xxsmall", height=min(240, 60 + 44 * len(problems)), key="editor.problems"):
+    with st.container(
+        border=True, gap="xxsmall", height="content" if len(problems) <= _FEW else 240, key="editor.problems"
+    ):
         for number, problem in enumerate(problems[:MOST_PROBLEMS_SHOWN]):
             line = problem.get("line")
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):

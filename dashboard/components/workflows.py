@@ -51,6 +51,7 @@ output: "{{ nodes.total.output }}"
 """
 _WORRYING_BELOW = 0.9
 _MOST_TAGS = 20
+_SMALL = 12
 
 nodes_of = run_graph
 """Nodes and edges of a definition, with the states of a run."""
@@ -145,6 +146,12 @@ def days_chart(days: Sequence[DayStats]) -> Chart:
         from_zero=True,
         is_stacked=True,
     )
+
+
+def is_large(spec: Mapping[str, Any]) -> bool:
+    """Return whether the graph of a definition wants the whole width of the page."""
+    items = list(spec.get("nodes") or ())
+    return len(items) > _SMALL or any(item.get("body") for item in items)
 
 
 def draw_definition(detail: WorkflowDetail) -> None:

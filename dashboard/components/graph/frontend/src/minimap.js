@@ -51,6 +51,7 @@ export class Minimap {
     const drawn = this.cy.nodes().filter(".leaf, .box");
     if (drawn.empty()) return;
     const box = drawn.boundingBox({ includeLabels: false, includeOverlays: false });
+    this.box = box;
     this.scale = Math.min((WIDTH - 2 * MARGIN) / Math.max(1, box.w), (HEIGHT - 2 * MARGIN) / Math.max(1, box.h));
     this.left = box.x1 - (WIDTH / this.scale - box.w) / 2;
     this.top = box.y1 - (HEIGHT / this.scale - box.h) / 2;
@@ -79,6 +80,9 @@ export class Minimap {
   moveSight() {
     if (this.root.hidden || !this.scale) return;
     const { x1, x2, y1, y2 } = this.cy.extent();
+    // Where everything can be seen, the map would only cover some of it.
+    const sees = x1 <= this.box.x1 && x2 >= this.box.x2 && y1 <= this.box.y1 && y2 >= this.box.y2;
+    this.root.style.visibility = sees ? "hidden" : "visible";
     const edge = (value, most) => Math.min(most, Math.max(0, value));
     const left = edge((x1 - this.left) * this.scale, WIDTH);
     const right = edge((x2 - this.left) * this.scale, WIDTH);

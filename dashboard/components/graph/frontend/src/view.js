@@ -13,7 +13,7 @@ const LINE_LENGTH = 21;
 const ANIMATE_AT_MOST = 300;
 const FRAME_MS = 66;
 const PADDING = 20;
-const READABLE = 0.5;
+const READABLE = 0.6;
 const MAP_ABOVE = 60;
 const SIZE = { width: NODE_WIDTH, height: NODE_HEIGHT };
 const TOGGLE = "fold ";
@@ -635,7 +635,8 @@ export class GraphView {
   drawLanes() {
     for (const lane of this.lanes) this.cy.getElementById(lane.id).remove();
     const bandOf = (node) => this.bands?.get(node.id) ?? 0;
-    const nodes = this.data.showLevels && !this.boxes.size ? this.data.nodes : [];
+    const hasGroups = this.folds.size > 0 || this.boxes.size > 0;
+    const nodes = this.data.showLevels && !hasGroups ? this.data.nodes : [];
     this.lanes = lanesOf(nodes, (node) => this.placeOf(node), bandOf, SIZE);
     this.cy.add(
       this.lanes.map(({ id, label, x, y, width, height }) => ({ group: "nodes", data: { id, text: label, width, height }, position: { x, y }, classes: "lane" })),
