@@ -25,6 +25,7 @@ from worker.pools.process import WorkerProcess, _beat, _beat_until_stopped, _say
 from worker.pools.rq_worker import work_until_stopped
 from worker.pools.run_worker import RunWorker
 from worker.workflow.definition import parse_definition, register_workflow
+from worker.workflow.logs import LogWriter
 from worker.workflow.retries import Backoff
 
 ENDED = ("completed", "failed", "cancelled")
@@ -152,13 +153,19 @@ def token_worker(settings: Settings, name: str = "tokens") -> Iterator[RunHost]:
 def model_worker(settings: Settings, name: str = "model-1") -> Iterator[ChildProcess]:
     """A whole model worker, with RQ's loop in a thread and a real child."""
     with process(settings, "model", name, 1) as mine:
-        child = ChildProcess(settings)
-        nodes.bind(nodes.Carrier(mine.engine, child.ask, executor=mine.name, stop=mine.stop))
+        child, logs, is_over = ChildProcess(settings), LogWriter(mine.engine), threading.Event()
+        writing = threading.Thread(target=logs.write_until, args=(is_over,))
+        writing.start()
+        nodes.bind(nodes.Carrier(mine.engine, child.ask, executor=mine.name, stop=mine.stop, logs=logs))
         child.warm_up()
-        with _working(mine, lambda: ThreadModelWorker(mine, child)):
-            yield child
-            child.kill("worker stopped")
-        child.close()
+        try:
+            with _working(mine, lambda: ThreadModelWorker(mine, child)):
+                yield child
+                child.kill("worker stopped")
+            child.close()
+        finally:
+            is_over.set()
+            writing.join()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ SCHEMA = {
         "log": {"type": "string"},
         "wait_s": {"type": "number"},
         "value": {},
+        "repeat": {"type": "integer"},
         "fail_times": {"type": "integer"},
         "error": {"enum": ["dependency", "input", "bug"]},
         "do": {"enum": ["exit", "grandchild", "not_json", "sigkill"]},
@@ -43,7 +44,9 @@ def _begin(call: NodeCall) -> None:
 
 
 def _end(call: NodeCall) -> Any:
-    return object() if call.config.get("do") == "not_json" else call.config.get("value")
+    if call.config.get("do") == "not_json":
+        return object()
+    return call.config.get("value") * call.config["repeat"] if "repeat" in call.config else call.config.get("value")
 
 
 async def wait(call: NodeCall) -> Any:
@@ -91,4 +94,7 @@ CODE = NodeKind(
     Idempotence.IDEMPOTENT,
     run_code,
     literals=("code",),
+)
+KEPT = NodeKind(
+    "test.kept", "Waits, and may be kept.", SCHEMA, Transport.INLINE, Idempotence.IDEMPOTENT, wait, cacheable=True
 )
