@@ -49,16 +49,16 @@ class Timeline:
 _RUN = text("SELECT created_at, queued_at, started_at, finished_at, status FROM run WHERE id = :id")
 _CHOSEN = """
     chosen AS (
-        SELECT node_id, map_index, status, ready_at, started_at, finished_at, cache_hit, count(*) OVER () AS nodes
+        SELECT node_id, map_index, status, attempt, ready_at, started_at, finished_at, cache_hit, count(*) OVER () AS nodes
         FROM node_run WHERE run_id = :id AND run_created_at = :created_at
         ORDER BY coalesce(ready_at, started_at) NULLS LAST, node_id, map_index LIMIT :most
     )
 """
 _SEGMENTS = text(f"""
     WITH {_CHOSEN}, attempts AS (
-        SELECT a.node_id, a.map_index, a.started_at,
+        SELECT a.node_id, a.map_index, a.attempt, a.started_at,
             coalesce(lead(a.started_at) OVER (PARTITION BY a.node_id, a.map_index ORDER BY a.attempt),
-                n.started_at, a.finished_at) AS until,
+                CASE WHEN n.attempt > a.attempt THEN n.started_at END, a.finished_at) AS until,
             min(a.started_at) OVER (PARTITION BY a.node_id, a.map_index) AS first
         FROM node_attempt a JOIN chosen n USING (node_id, map_index)
         WHERE a.run_id = :id AND a.run_created_at = :created_at AND a.started_at IS NOT NULL
@@ -81,6 +81,9 @@ _SEGMENTS = text(f"""
         coalesce(p.created_at, n.finished_at), n.status, n.nodes
     FROM chosen n LEFT JOIN parked p USING (node_id, map_index)
         WHERE n.started_at IS NOT NULL AND (p.created_at IS NULL OR p.created_at > n.started_at)
+            -- An attempt that failed is there already while the node pauses before the next.
+            AND NOT EXISTS (SELECT FROM attempts a WHERE a.node_id = n.node_id AND a.map_index = n.map_index
+                AND a.attempt >= n.attempt)
     UNION ALL
     SELECT n.node_id, n.map_index, 'run', p.resolved_at, n.finished_at, n.status, NULL
     FROM chosen n JOIN parked p USING (node_id, map_index)

@@ -85,6 +85,15 @@ def test_what_goes_on_has_no_end(session):
     assert timeline.timeline(session, new_id()) is None
 
 
+def test_a_node_that_pauses_before_its_next_attempt_shows_the_one_that_failed_once(session):
+    this = run(session, workflow(session, "flow", step("a")), status="running", waited_s=0)
+    at = created(session, this)
+    node(session, this, "shaky", began_s=1, took_s=None, status="running")
+    ended = {"started_at": at + SECOND, "finished_at": at + 3 * SECOND}
+    rows(session, NodeAttempt, {"run_id": this, "run_created_at": at, "node_id": "shaky", "attempt": 1, **ended})
+    assert bars(session, this)[1:] == [("shaky", "retry", 1, 3, "failed")]
+
+
 def test_a_timeline_of_too_many_nodes_says_how_many_it_leaves_out(session, monkeypatch):
     monkeypatch.setattr(timeline, "MOST_NODES", 3)
     this = run(session, workflow(session, "flow", step("a")))
