@@ -14,7 +14,7 @@ import heapq
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -87,6 +87,9 @@ class Execution:
         self._ended: deque[tuple[Scope, int, str, Any, Mapping[str, Any] | None]] = deque()
         self._over: deque[Scope] = deque()
         self._jobs: dict[Place, Job] = {}
+        """Nodes that are carried, or whose end is not committed."""
+        self._working = 0
+        """How many of them are carried; only these count against what may be under way at once."""
         self._parked: dict[Place, tuple[Job, WaitState | None]] = {}
         self._containers: dict[Place, tuple[Container, asyncio.TimerHandle | None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
@@ -205,7 +208,7 @@ class Execution:
             elif self._over:
                 scope = self._over.popleft()
                 scope.container.child_ended(scope)
-            elif self._ready and not self._is_paused and len(self._jobs) < self._most:
+            elif self._ready and not self._is_paused and self._working < self._most:
                 self._start(heapq.heappop(self._ready)[-1])
             else:
                 break
@@ -264,8 +267,19 @@ class Execution:
         elif self._is_unsure(job):
             self._need_attention(job)
         else:
-            self._jobs[job.place] = job
-            job.task = asyncio.create_task(self._carry(job))
+            self._work(job, self._carry(job))
+
+    def _work(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
+        """Have *work* bring the node of *job* to its end, in a task."""
+        self._jobs[job.place] = job
+        self._working += 1
+        job.task = asyncio.create_task(work)
+
+    def _worked(self) -> None:
+        """Let another node begin: one is no longer carried, though its end may still be on its way to the store."""
+        self._working -= 1
+        if self._ready:
+            self._wake()
 
     def _is_unsure(self, job: Job) -> bool:
         """Tell whether the node was under way when a worker died, and is not safe to repeat."""
@@ -284,6 +298,8 @@ class Execution:
         except RunLostError as error:
             self._break(error)
             return
+        finally:
+            self._worked()
         if isinstance(ended, Failure):
             ended = self._attempts.failed(job, ended)
         kind = job.step.kind
@@ -348,8 +364,7 @@ class Execution:
             case "foreach" | "while":
                 self._open(job)
             case "subworkflow":
-                self._jobs[job.place] = job
-                job.task = asyncio.create_task(self._start_child(job))
+                self._work(job, self._start_child(job))
             case _:
                 wait = tried(lambda: wait_of(job))
                 if isinstance(wait, Failure):
@@ -390,24 +405,34 @@ class Execution:
 
     async def _start_child(self, job: Job) -> None:
         """Store the child together with our wait for it, then wait."""
+        try:
+            failure = await self._queue_child(job)
+        except RunLostError as error:
+            self._break(error)
+            return
+        finally:
+            self._worked()
+        if failure is None:
+            self._is_parked(job, "waiting", Outcome(kept=True))
+        else:
+            self._finish(job, self._attempts.failed(job, failure))
+
+    async def _queue_child(self, job: Job) -> Failure | None:
         children = self._services.children
         config = tried(lambda: config_of(job))
+        if isinstance(config, Failure) or children is None:
+            return config if isinstance(config, Failure) else _NO_CHILD
         record = self._attempts.record(job, "waiting")
         wait_s = 0.1
         for _ in range(MAX_ABSENCES):
-            if isinstance(config, Failure) or children is None:
-                break
             queued = await attempted(asyncio.to_thread(children.queue, record, config, timeout_s=job.step.timeout_s))
             if not isinstance(queued, Failure):
-                self._is_parked(job, "waiting", Outcome(kept=True))
-                return
+                return None
             if queued.part != "postgres":
-                config = queued
-            else:
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, 30.0)
-        failure = config if isinstance(config, Failure) else _NO_CHILD
-        self._finish(job, self._attempts.failed(job, failure))
+                return queued
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, 30.0)
+        return _NO_CHILD
 
     # Waits.
 
@@ -456,8 +481,7 @@ class Execution:
         if wait.kind == "attention" and wait.outcome == "repeat":
             assert job.before is not None  # noqa: S101 - it waited
             job.before = NodeState("repeat", job.before.attempt, None, None)
-            self._jobs[job.place] = job
-            job.task = asyncio.create_task(self._carry(job))
+            self._work(job, self._carry(job))
             return
         ended = self._ended_with(job, tried(lambda: outcome_of(job, wait)))
         ends: tuple[WaitEnd, ...] = ()
