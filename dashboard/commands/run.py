@@ -152,7 +152,9 @@ def follow_to_end(engine: Engine, run_id: uuid.UUID, *, most_s: float | None, sa
             head = _found(runs.run_head(session, run_id), str(run_id))
             changed, since = runs.changed_nodes(session, run_id, since)
         statuses |= {(node.node_id, node.map_index): node.status for node in changed}
-        line = progress(head.row, Counter(statuses.values()))
+        inner = [status for (node_id, _), status in statuses.items() if "/" in node_id]
+        outer = Counter(status for (node_id, _), status in statuses.items() if "/" not in node_id)
+        line = progress(head.row, outer, Counter(inner))
         if line != told:
             say(line)
             told = line
@@ -161,17 +163,22 @@ def follow_to_end(engine: Engine, run_id: uuid.UUID, *, most_s: float | None, sa
         if most_s is not None and time.monotonic() - began >= most_s:
             return Answer([f"run {run_id} is still {head.row.status}; it goes on"], _detail_data(head), EXIT_OPEN)
         time.sleep(_LOOK_EVERY_S)
-    return Answer(
-        list(_detail_lines(head)), _detail_data(head), EXIT_DONE if head.row.status == "completed" else EXIT_FAILED
-    )
+    with session_scope(engine) as session:
+        found = _found(runs.run_detail(session, run_id), str(run_id))
+    code = EXIT_DONE if found.row.status == "completed" else EXIT_FAILED
+    return Answer(list(_detail_lines(found)), _detail_data(found), code)
 
 
-def progress(row: runs.RunRow, counts: "Counter[str]") -> str:
-    """Return in one line how far a run is."""
-    parts = [f"{counts[status]} {status.replace('_', ' ')}" for status in sorted(counts)]
+def progress(row: runs.RunRow, counts: "Counter[str]", inside: "Counter[str]") -> str:
+    """Return in one line how far a run is: its nodes by status, and those *inside* its loops."""
     total = f" of {plural(row.nodes_total, 'node')}" if row.nodes_total else ""
-    so_far = f": {', '.join(parts)}{total}" if parts else ""
-    return f"run {row.id} is {row.status.replace('_', ' ')}{so_far}"
+    so_far = f": {_counted(counts)}{total}" if counts else ""
+    in_loops = f"; in loops {_counted(inside)}" if inside else ""
+    return f"run {row.id} is {row.status.replace('_', ' ')}{so_far}{in_loops}"
+
+
+def _counted(counts: "Counter[str]") -> str:
+    return ", ".join(f"{counts[status]} {status.replace('_', ' ')}" for status in sorted(counts))
 
 
 def parse_id(text: str) -> uuid.UUID:

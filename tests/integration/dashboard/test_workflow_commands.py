@@ -217,6 +217,7 @@ def test_waiting_ends_as_the_run_does(files, engine):
         answer = commands.start("count", **values, use_cache=True, wait=True, most_s=20, say=told.append)
         ender.join()
         assert answer.exit_code == code
+        assert [(node["node_id"], node["status"]) for node in answer.data["nodes"]] == [("a", status)]
         assert f"run {ids[0]} is {status}: 1 {status} of 2 nodes" in told
         assert ("broken at a" in "\n".join(answer.lines)) == (status == "failed")
 
