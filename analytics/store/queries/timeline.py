@@ -49,7 +49,8 @@ class Timeline:
 _RUN = text("SELECT created_at, queued_at, started_at, finished_at, status FROM run WHERE id = :id")
 _CHOSEN = """
     chosen AS (
-        SELECT node_id, map_index, status, attempt, ready_at, started_at, finished_at, cache_hit, count(*) OVER () AS nodes
+        SELECT node_id, map_index, status, attempt, ready_at, started_at, finished_at, cache_hit,
+            count(*) OVER () AS nodes
         FROM node_run WHERE run_id = :id AND run_created_at = :created_at
         ORDER BY coalesce(ready_at, started_at) NULLS LAST, node_id, map_index LIMIT :most
     )

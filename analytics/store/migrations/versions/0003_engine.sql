@@ -20,7 +20,9 @@ CREATE INDEX ix_run_parent_run_id ON run (parent_run_id) WHERE parent_run_id IS 
 CREATE INDEX ix_run_source_run_id ON run (source_run_id) WHERE source_run_id IS NOT NULL;
 DROP INDEX ix_run_workflow_id_created_at;
 DROP INDEX ix_run_status_created_at;
-CREATE INDEX ix_run_workflow_id_created_at ON run (workflow_id, created_at DESC, id DESC) INCLUDE (status);
+DROP INDEX ix_run_created_at_id;
+CREATE INDEX ix_run_created_at_id ON run (created_at DESC, id DESC) INCLUDE (took_s);
+CREATE INDEX ix_run_workflow_id_created_at ON run (workflow_id, created_at DESC, id DESC) INCLUDE (status, took_s);
 CREATE INDEX ix_run_status_created_at ON run (status, created_at DESC, id DESC);
 CREATE INDEX ix_run_schedule_id_created_at ON run (schedule_id, created_at DESC, id DESC) INCLUDE (status) WHERE schedule_id IS NOT NULL;
 CREATE INDEX ix_run_requested_by_created_at ON run (requested_by, created_at DESC, id DESC) INCLUDE (status) WHERE requested_by IS NOT NULL;
