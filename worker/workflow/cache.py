@@ -33,6 +33,7 @@ from analytics.core.errors import InputError
 from analytics.core.logging import get_logger
 from analytics.core.telemetry import CACHE_LOOKUPS, NODE_CACHE_WAIT_SECONDS
 from worker.workflow.address import NodeAddress
+from worker.workflow.literals import array
 from worker.workflow.node_kind import NodeKind
 
 MAX_CACHED_BYTES = 2**20
@@ -54,7 +55,7 @@ _OPTIONS = "-c statement_timeout=30000 -c synchronous_commit=off -c jit=off -c t
 _ASK: LiteralString = """
 WITH wanted AS (
     SELECT key, kind, make_interval(secs => ttl_s) AS ttl
-    FROM unnest(%(keys)b::bytea[], %(kinds)b::text[], %(ttls)b::float8[]) AS w(key, kind, ttl_s)
+    FROM unnest(%(keys)s::bytea[], %(kinds)s::text[], %(ttls)s::float8[]) AS w(key, kind, ttl_s)
 ), found AS (
     SELECT c.key, c.output::text AS output, c.run_id, c.node_id, c.created_at, c.awaited,
         c.status = 'ready' AND c.expires_at > now() AND c.created_at > now() - w.ttl AS usable,
@@ -86,8 +87,8 @@ FROM wanted w LEFT JOIN taken t USING (key) LEFT JOIN found f USING (key)
 _PUT: LiteralString = """
 WITH given AS (
     SELECT key, kind, output, run_id, node_id, make_interval(secs => ttl_s) AS ttl
-    FROM unnest(%(keys)b::bytea[], %(kinds)b::text[], %(outputs)b::text[], %(runs)b::uuid[], %(nodes)b::text[],
-        %(ttls)b::float8[]) AS g(key, kind, output, run_id, node_id, ttl_s)
+    FROM unnest(%(keys)s::bytea[], %(kinds)s::text[], %(outputs)s::text[], %(runs)s::uuid[], %(nodes)s::text[],
+        %(ttls)s::float8[]) AS g(key, kind, output, run_id, node_id, ttl_s)
 ), stored AS (
     INSERT INTO node_cache AS c (key, kind, status, output, run_id, node_id, created_at, expires_at)
     SELECT key, kind, 'ready', output::jsonb, run_id, node_id, now(), now() + ttl FROM given ORDER BY key
@@ -100,14 +101,14 @@ SELECT pg_notify(%(channel)s, encode(c.key, 'hex')) FROM node_cache c JOIN given
 """
 _RELEASE: LiteralString = """
 WITH gone AS (
-    DELETE FROM node_cache WHERE key = ANY(%(keys)b::bytea[]) AND status = 'computing' AND holder = %(owner)s
+    DELETE FROM node_cache WHERE key = ANY(%(keys)s::bytea[]) AND status = 'computing' AND holder = %(owner)s
     RETURNING key, awaited
 )
 SELECT pg_notify(%(channel)s, encode(key, 'hex')) FROM gone WHERE awaited
 """
 _RENEW: LiteralString = (
     "UPDATE node_cache SET held_until = now() + make_interval(secs => %(lease_s)s)"
-    " WHERE key = ANY(%(keys)b::bytea[]) AND status = 'computing' AND holder = %(owner)s"
+    " WHERE key = ANY(%(keys)s::bytea[]) AND status = 'computing' AND holder = %(owner)s"
 )
 _FORGET = text(
     "WITH gone AS (DELETE FROM node_cache WHERE status = 'ready' AND (CAST(:kind AS text) IS NULL OR kind = :kind)"
@@ -315,7 +316,7 @@ class NodeCache:
             self._renew_at = now + self._lease_s / 3
             held = [flight.key for flight in self._flights.values() if flight.state == "ours"]
             if held:
-                await self._send(connection, _RENEW, {"keys": held})
+                await self._send(connection, _RENEW, {"keys": array(held)})
         due = [flight for flight in self._flights.values() if flight.state == "theirs" and flight.due <= now]
         asked, self._asked = [*self._asked, *due], []
         for start in range(0, len(asked), _MAX_BATCH):
@@ -329,26 +330,26 @@ class NodeCache:
                 connection,
                 _PUT,
                 {
-                    "keys": [put.key for put in newest],
-                    "kinds": [put.kind for put in newest],
-                    "outputs": [put.text for put in newest],
-                    "runs": [put.address.run_id for put in newest],
-                    "nodes": [put.address.node_id for put in newest],
-                    "ttls": [put.ttl_s for put in newest],
+                    "keys": array(put.key for put in newest),
+                    "kinds": array(put.kind for put in newest),
+                    "outputs": array(put.text for put in newest),
+                    "runs": array(put.address.run_id for put in newest),
+                    "nodes": array(put.address.node_id for put in newest),
+                    "ttls": array(put.ttl_s for put in newest),
                 },
             )
         released, self._released = self._released, []
         if released:
-            await self._send(connection, _RELEASE, {"keys": released})
+            await self._send(connection, _RELEASE, {"keys": array(released)})
 
     async def _ask(self, connection: psycopg.AsyncConnection[TupleRow], flights: Sequence[_Flight]) -> None:
         rows = await self._send(
             connection,
             _ASK,
             {
-                "keys": [flight.key for flight in flights],
-                "kinds": [flight.kind for flight in flights],
-                "ttls": [flight.ttl_s for flight in flights],
+                "keys": array(flight.key for flight in flights),
+                "kinds": array(flight.kind for flight in flights),
+                "ttls": array(flight.ttl_s for flight in flights),
             },
         )
         now = time.monotonic()
