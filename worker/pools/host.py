@@ -315,8 +315,10 @@ class RunHost:
                 if ours is not None and ours.epoch == epoch:
                     if ours.cancel_requested:
                         self._cancel(run_id)
-                    elif slot is not None and ours.pause_requested != slot.execution.is_paused:
-                        slot.execution.pause(ours.pause_requested)
+                    elif slot is not None:
+                        if ours.pause_requested != slot.execution.is_paused:
+                            slot.execution.pause(ours.pause_requested)
+                        slot.execution.look()  # Whoever told us of a wait that is over may not have been heard.
                 elif slot is not None and slot.run.epoch == epoch and slot.task is not None:
                     slot.task.cancel()
 

@@ -5,6 +5,8 @@ lease. Times are the database's, so that a worker's clock does not matter. Runs 
 under an advisory lock of the key, so that workers that claim at once do not take too many of them together.
 """
 
+import contextlib
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from analytics.core.errors import NotFoundError
 from analytics.store.engine import translated
+from worker.runtime import Failure, tried
 from worker.workflow.artifacts import load_outputs
 from worker.workflow.definition import Definition
 from worker.workflow.records import ClaimedRun, NodeState, Place, WaitState
@@ -192,10 +196,28 @@ async def _learn_plans(connection: AsyncConnection, rows: Sequence[Row[Any]]) ->
             _SPECS, {"ids": [pair[0] for pair in new], "versions": [pair[1] for pair in new]}
         )
         for row in found:
-            _plans[row.workflow_id, row.version] = Plan.of(Definition.from_spec(row.spec))
+            plan = tried(functools.partial(_plan_of, row.spec))
+            # A version that cannot be read must not keep the others from being claimed: its runs fail.
+            _plans[row.workflow_id, row.version] = Plan.unusable(plan.message) if isinstance(plan, Failure) else plan
     wanted = {(row.workflow_id, row.version) for row in rows}
     for pair in [pair for pair in _plans if pair not in wanted][: max(0, len(_plans) - _MAX_PLANS)]:
         del _plans[pair]
+
+
+def _plan_of(spec: Mapping[str, Any]) -> Plan:
+    return Plan.of(Definition.from_spec(spec))
+
+
+async def _outputs_beside(connection: AsyncConnection, refs: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
+    """Return the outputs kept beside their rows, those that are still there."""
+    try:
+        return await load_outputs(connection, refs)
+    except NotFoundError:
+        found: dict[uuid.UUID, Any] = {}
+        for ref in refs:
+            with contextlib.suppress(NotFoundError):
+                found |= await load_outputs(connection, [ref])
+        return found
 
 
 async def _progress(
@@ -204,9 +226,11 @@ async def _progress(
     """Return what is there of the nodes of *runs*, by run and place."""
     arguments = {"ids": [run.id for run in runs], "created": [run.created_at for run in runs]}
     rows = (await connection.execute(_NODES, arguments)).all()
-    beside = await load_outputs(connection, [row.output_ref for row in rows if row.output_ref is not None])
+    beside = await _outputs_beside(connection, [row.output_ref for row in rows if row.output_ref is not None])
     found: dict[uuid.UUID, dict[Place, NodeState]] = {}
     for row in rows:
+        if row.output_ref is not None and row.output_ref not in beside:
+            continue  # Its result is lost, so it is executed again.
         output = row.output if row.output_ref is None else beside[row.output_ref]
         state = NodeState(row.status, row.attempt, output, row.error, row.started_at)
         found.setdefault(row.run_id, {})[row.node_id, row.map_index] = state

@@ -174,6 +174,7 @@ def wait_of(job: Job) -> WaitRecord:
         InputError: If its configuration cannot be used.
     """
     config = config_of(job)
+    deadline_s = _seconds(config["deadline"]) if "deadline" in config else job.step.timeout_s
     if job.step.node.kind == "approval":
         form = config.get("form")
         return WaitRecord(
@@ -183,10 +184,10 @@ def wait_of(job: Job) -> WaitRecord:
             message=config.get("message"),
             form=None if form is None else to_json(form),
             role=config.get("role"),
-            for_s=_seconds(config.get("deadline")),
+            for_s=deadline_s,
         )
     if "signal" in config:
-        return WaitRecord(*job.place, "signal", name=config["signal"], for_s=_seconds(config.get("deadline")))
+        return WaitRecord(*job.place, "signal", name=config["signal"], for_s=deadline_s)
     if "until" in config:
         return WaitRecord(*job.place, "time", until=_time(config["until"]))
     return WaitRecord(*job.place, "time", for_s=_seconds(config.get("for", 0)))

@@ -571,7 +571,11 @@ class Execution:
 
     def _result(self) -> tuple[str, str | None, str | None]:
         """Return the run's status, its output and its error, the last two as JSON text."""
-        result = scope_result(self._root)
+        problem = self._run.plan.problem
+        if problem is not None:
+            result: Any = Failure("definition", f"The workflow's version cannot be read: {problem}", retryable=False)
+        else:
+            result = scope_result(self._root)
         if not isinstance(result, Failure):
             try:
                 return COMPLETED, output_json(result), None

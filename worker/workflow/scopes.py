@@ -57,11 +57,18 @@ class Plan:
     """How many nodes each needs."""
     output: Any
     """With templates; None: what the nodes put out that nothing else needs."""
+    problem: str | None = None
+    """Why it cannot be carried: it was written by another release, or is broken."""
 
     @classmethod
     def of(cls, definition: Definition) -> "Plan":
         """Return the plan of *definition*."""
         return _plan(definition, definition.nodes, definition.output)
+
+    @classmethod
+    def unusable(cls, problem: str) -> "Plan":
+        """Return a plan whose runs fail at once, because of *problem*."""
+        return cls(None, (), (), None, problem)
 
 
 def _plan(definition: Definition | None, nodes: Sequence[Node], output: Any) -> Plan:

@@ -430,3 +430,34 @@ def test_runs_of_one_key_never_are_more_at_once_than_allowed(engine, quick, door
     ada = [item.row for item in found[:8]]
     for row in ada:
         assert sum(1 for other in ada if other.started_at <= row.started_at < other.finished_at) <= 2
+
+
+def test_a_version_that_cannot_be_read_fails_its_runs_and_holds_up_no_others(engine, quick, door):
+    for name in ("broken", "whole"):
+        store(engine, name, node("a", value=1))
+    runs = [queue(door, name) for name in ("broken", "whole")]
+    with session_scope(engine) as session:
+        session.execute(
+            text(
+                "UPDATE workflow_version v SET spec = spec - 'nodes' FROM workflow w"
+                " WHERE w.id = v.workflow_id AND w.name = 'broken'"
+            )
+        )
+    with hosting(quick):
+        broken, whole = (ended(engine, run_id) for run_id in runs)
+    assert (broken.row.status, broken.error["code"]) == ("failed", "definition")
+    assert whole.row.status == "completed"
+
+
+def test_a_finished_node_whose_large_result_is_lost_is_executed_again(engine, quick, door, log):
+    store(engine, "large", node("a", log=str(log), value="x" * 70_000), node("w", "a", kind="wait", signal="go"))
+    with hosting(quick) as host:
+        run_id = queue(door, "large")
+        host.claim_one()
+        is_status(engine, run_id, "waiting")
+        with session_scope(engine) as session:
+            assert session.execute(text("DELETE FROM artifact")).rowcount == 1
+        door.signal_run(run_id, name="go", data=None, requested_by=None)
+        host.claim_one()
+        assert ended(engine, run_id).row.status == "completed"
+    assert executions(log) == {"a": 2}
