@@ -55,6 +55,11 @@ def _took(node: NodeComparison, side: Side) -> float | None:
     return None if found is None else found.duration_s
 
 
+def _longer_s(node: NodeComparison) -> float | None:
+    """Return how much longer the right one took; never a zero with a sign."""
+    return None if node.delta_s is None else round(node.delta_s, 2) + 0.0
+
+
 def _result_words(node: NodeComparison) -> str | None:
     return None if node.is_output_same is None else ("same" if node.is_output_same else "differs")
 
@@ -79,7 +84,7 @@ NODE_COLUMNS: list[Column[NodeComparison]] = [
     Column("Right", lambda node: outcome(node, "right"), "state"),
     Column("Left took", lambda node: _took(node, "left"), "seconds", width="small"),
     Column("Right took", lambda node: _took(node, "right"), "seconds", width="small"),
-    Column("Longer by", lambda node: node.delta_s, "seconds", width="small", help="Right less left."),
+    Column("Longer by", _longer_s, "seconds", width="small", help="Right less left."),
     Column("Output", _result_words, width="small"),
     Column("Notes", _notes, width="large"),
 ]
@@ -146,7 +151,8 @@ def draw_side(side: Side, row: RunRow, filters: Filters) -> None:
             query_params=query(filters, run=row.id),
         )
         took = formats.duration(row.duration_s) if row.duration_s is not None else formats.DASH
-        st.markdown(f"{look.badge} version {row.version}, took {took}")
+        verb = "took" if row.finished_at else "runs for"
+        st.markdown(f"{look.badge} version {row.version}, {verb} {took}")
         by = formats.escaped(row.requested_by) or "the system"
         age = formats.age(row.queued_at, now=utc_now())
         st.caption(f"Queued {formats.moment(row.queued_at, viewer_zone())} ({age}) by {by}.")

@@ -75,8 +75,7 @@ def draw_bar(owner: str) -> RunFilter:
         )
         _draw_more()
         _draw_views(owner)
-        if current():
-            st.button("Clear", icon=":material/filter_alt_off:", key="runs.clear", type="tertiary", on_click=apply_view)
+        clear = st.container(width="content")
     st.pills(
         "State of runs",
         _FIRST,
@@ -87,6 +86,8 @@ def draw_bar(owner: str) -> RunFilter:
         bind="query-params",
         on_change=_from_the_first,
     )
+    if current():
+        clear.button("Clear", icon=":material/filter_alt_off:", key="runs.clear", type="tertiary", on_click=apply_view)
     return filter_of(current())
 
 
@@ -98,7 +99,8 @@ def _from_the_first() -> None:
 
 def _draw_more() -> None:
     choices = data.run_choices().value or RunChoices([], [], [], [])
-    count = len([key for key in current() if key not in {FIND, STATE}])
+    # A link's values are in the URL only until their widgets are drawn.
+    count = len({key for key in KEYS if key in current() or key in st.query_params} - {FIND, STATE})
     label = f"Filters ({count})" if count else "Filters"
     with st.popover(label, icon=":material/filter_alt:", key="runs.more"):
         shared: dict[str, Any] = {"bind": "query-params", "on_change": _from_the_first}
