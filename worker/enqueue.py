@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,7 +17,7 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from analytics.core.errors import DependencyError, HelmsightError, InputError
+from analytics.core.errors import DependencyError, HelmsightError, InputError, PolicyError
 from analytics.core.ids import new_id
 from analytics.core.settings import Settings
 from analytics.store.engine import session_scope
@@ -46,6 +47,7 @@ T = TypeVar("T")
 MAX_BULK = 1000
 """How many runs one bulk request may name."""
 _DEADLOCK_TRIES = 3
+_PER_TRANSACTION = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +213,32 @@ class Door:
             PolicyError: If *role* is less than the approval asks for.
             InputError: If *data* does not fit the approval's form; ``context["problems"]`` says where.
         """
-        self._move(
-            run_id,
-            lambda session: control.decide(
-                session, run_id, node_id, map_index, decision=decision, data=data, requested_by=requested_by, role=role
-            ),
-        )
+        try:
+            self._move(
+                run_id,
+                lambda session: control.decide(
+                    session,
+                    run_id,
+                    node_id,
+                    map_index,
+                    decision=decision,
+                    data=data,
+                    requested_by=requested_by,
+                    role=role,
+                ),
+            )
+        except PolicyError:
+            with session_scope(self._engine) as session:
+                audit.record(
+                    session,
+                    actor=requested_by or "system",
+                    action="run.node_settled",
+                    object_type="run",
+                    object_id=str(run_id),
+                    outcome=audit.REFUSED,
+                    detail={"node_id": node_id, "map_index": map_index, "role": role},
+                )
+            raise
 
     def resolve_attention(
         self,
@@ -302,7 +324,15 @@ class Door:
 
     def cancel_many(self, run_ids: Sequence[uuid.UUID], *, requested_by: str | None) -> BulkReport:
         """Cancel each of *run_ids*, up to 1000; one that cannot be cancelled does not stop the others."""
-        return _each(run_ids, lambda run_id: self.cancel_run(run_id, requested_by=requested_by))
+        wanted = _wanted(run_ids)
+        done = 0
+        refused: list[tuple[uuid.UUID, str]] = []
+        for start in range(0, len(wanted), _PER_TRANSACTION):
+            some = wanted[start : start + _PER_TRANSACTION]
+            cancelled, others = self._steer(partial(_cancel_some, run_ids=some, requested_by=requested_by))
+            done += cancelled
+            refused += others
+        return BulkReport(done, refused)
 
     def retry_many(
         self, run_ids: Sequence[uuid.UUID], *, requested_by: str | None, trigger: str = "page"
@@ -353,10 +383,23 @@ class Door:
         raise DependencyError("The run is too busy; nothing was changed. Try again shortly.", part="postgres")
 
 
-def _each(run_ids: Sequence[uuid.UUID], work: Callable[[uuid.UUID], object]) -> BulkReport:
+def _cancel_some(
+    session: Session, *, run_ids: Sequence[uuid.UUID], requested_by: str | None
+) -> tuple[int, list[tuple[uuid.UUID, str]]]:
+    cancelled = control.cancel_all(session, run_ids, requested_by=requested_by)
+    others = [run_id for run_id in run_ids if run_id not in cancelled]
+    return len(cancelled), control.why_not_open(session, others, doing="cancelled") if others else []
+
+
+def _wanted(run_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
     wanted = list(dict.fromkeys(run_ids))
     if len(wanted) > MAX_BULK:
         raise InputError(f"One request names at most {MAX_BULK} runs, this one {len(wanted)}; nothing was done.")
+    return wanted
+
+
+def _each(run_ids: Sequence[uuid.UUID], work: Callable[[uuid.UUID], object]) -> BulkReport:
+    wanted = _wanted(run_ids)
     done = 0
     refused: list[tuple[uuid.UUID, str]] = []
     away: str | None = None

@@ -20,7 +20,7 @@ PATH = "/hooks/{name}"
 
 
 async def take_hook(request: Request) -> Response:
-    """Check a webhook and queue the run it asks for: 202 for a new one, 200 for one that was there before."""
+    """Check a webhook and queue the run it asks for: 202 for a new one, 200 for one known or filtered out."""
     context = get_context()
     body = await request.body()
     # Joined, as HTTP does: of two signatures neither is left out.
@@ -40,7 +40,7 @@ async def take_hook(request: Request) -> Response:
 
     async with async_session_scope(context.async_engine) as session:
         delivery = await session.run_sync(work)
-    if delivery.is_new:
+    if delivery.run_id is not None and delivery.is_new:
         await to_thread.run_sync(partial(context.door.wake, [delivery.run_id]))
     return Response(
         orjson.dumps({"run_id": delivery.run_id, "is_new": delivery.is_new}),
@@ -61,7 +61,7 @@ def openapi_paths() -> dict[str, Any]:
     answer = {
         "type": "object",
         "required": ["run_id", "is_new"],
-        "properties": {"run_id": {"type": "string", "format": "uuid"}, "is_new": {"type": "boolean"}},
+        "properties": {"run_id": {"type": ["string", "null"], "format": "uuid"}, "is_new": {"type": "boolean"}},
     }
     content = {"application/json": {"schema": answer}}
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -95,7 +95,10 @@ def openapi_paths() -> dict[str, Any]:
                 ],
                 "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
                 "responses": {
-                    "200": {"description": "The delivery was there before.", "content": content},
+                    "200": {
+                        "description": "The delivery was there before; without a run: the filter lets it pass by.",
+                        "content": content,
+                    },
                     "202": {"description": "The run is queued.", "content": content},
                     **{status: {"description": text, "content": problem} for status, text in refusals.items()},
                 },

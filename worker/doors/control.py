@@ -15,7 +15,7 @@ from analytics.core.clock import utc_now
 from analytics.core.errors import ConflictError, InputError, NotFoundError, PolicyError
 from analytics.core.ids import new_id
 from analytics.store.queries import audit
-from worker.doors.queueing import add_event, notify_runs, params_json
+from worker.doors.queueing import add_event, add_events, notify_runs, params_json
 from worker.workflow.results import to_json
 from worker.workflow.schemas import validator, violations
 
@@ -37,22 +37,32 @@ def cancel(session: Session, run_id: uuid.UUID, *, requested_by: str | None) -> 
         NotFoundError: If there is no such run.
         ConflictError: If it has ended; nothing was changed.
     """
-    rows = session.execute(_LOCK_TREE, {"id": run_id}).all()
-    if all(row.run_id != run_id for row in rows):
+    if not cancel_all(session, [run_id], requested_by=requested_by):
         raise _not_open(session, run_id, doing="cancelled")
+
+
+def cancel_all(session: Session, run_ids: Sequence[uuid.UUID], *, requested_by: str | None) -> set[uuid.UUID]:
+    """Cancel those of *run_ids* that have not ended, with their sub-workflows; return which these are."""
+    rows = session.execute(_LOCK_TREES, {"ids": list(run_ids)}).all()
+    running = [row.run_id for row in rows if row.status == "running"]
     at_once = [row.run_id for row in rows if row.status != "running"]
-    session.execute(
-        text("UPDATE run_active SET cancel_requested = true WHERE run_id = ANY(:ids) AND status = 'running'"),
-        {"ids": [row.run_id for row in rows]},
-    )
+    if running:
+        session.execute(_REQUEST_CANCEL, {"ids": running, "channel": CONTROL_CHANNEL})
     _end_cancelled(session, at_once)
     _child_ended(session, at_once)
-    for row in rows:
-        if row.status == "running":
-            tell_workers(session, f"cancel:{row.run_id}")
-        add_event(session, row.run_id, row.run_created_at, "cancel_requested", actor=requested_by)
+    add_events(session, [(row.run_id, row.run_created_at) for row in rows], "cancel_requested", actor=requested_by)
     notify_runs(session, [row.run_id for row in rows])
-    _audit(session, run_id, "run.cancel_requested", requested_by)
+    cancelled = {row.run_id for row in rows} & set(run_ids)
+    for run_id in sorted(cancelled):
+        _audit(session, run_id, "run.cancel_requested", requested_by)
+    return cancelled
+
+
+def why_not_open(session: Session, run_ids: Sequence[uuid.UUID], *, doing: str) -> list[tuple[uuid.UUID, str]]:
+    """Return for each of *run_ids*, none of which is open, why nothing was done to it."""
+    rows = session.execute(text("SELECT id, status FROM run WHERE id = ANY(:ids)"), {"ids": list(run_ids)})
+    statuses = {row.id: row.status for row in rows}
+    return [(run_id, _refusal(run_id, statuses.get(run_id), doing=doing).message) for run_id in run_ids]
 
 
 def pause(session: Session, run_id: uuid.UUID, *, requested_by: str | None) -> str:
@@ -222,8 +232,12 @@ def locked(session: Session, run_id: uuid.UUID, *, doing: str) -> Row[Any]:
     return row
 
 
-_LOCK_TREE = text(
-    "WITH RECURSIVE tree AS (SELECT run_id FROM run_active WHERE run_id = :id"
+_REQUEST_CANCEL = text(
+    "WITH asked AS (UPDATE run_active SET cancel_requested = true WHERE run_id = ANY(:ids) RETURNING run_id)"
+    " SELECT pg_notify(:channel, 'cancel:' || run_id) FROM asked"
+)
+_LOCK_TREES = text(
+    "WITH RECURSIVE tree AS (SELECT run_id FROM run_active WHERE run_id = ANY(:ids)"
     " UNION SELECT a.run_id FROM run_active a JOIN tree t ON a.parent_run_id = t.run_id)"
     " SELECT a.run_id, a.run_created_at, a.status FROM run_active a WHERE a.run_id IN (SELECT run_id FROM tree)"
     " ORDER BY a.run_id FOR UPDATE"
@@ -388,6 +402,10 @@ def _rank_needed(role: str) -> int:
 
 def _not_open(session: Session, run_id: uuid.UUID, *, doing: str) -> InputError:
     status = session.scalar(text("SELECT status FROM run WHERE id = :id"), {"id": run_id})
+    return _refusal(run_id, status, doing=doing)
+
+
+def _refusal(run_id: uuid.UUID, status: str | None, *, doing: str) -> InputError:
     if status is None:
         return NotFoundError(f"There is no run {run_id}; nothing was {doing}.")
     return ConflictError(f"The run has ended already ({status}); nothing was {doing}.")

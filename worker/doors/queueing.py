@@ -90,7 +90,7 @@ def find_target(session: Session, workflow: str | uuid.UUID, version: int | None
     """
     row = session.execute(
         text(
-            "SELECT w.id, w.name, v.version, v.spec, v.params_schema FROM workflow w"
+            "SELECT w.id, w.name, v.version, v.spec_hash, v.params_schema FROM workflow w"
             " LEFT JOIN workflow_version v ON v.workflow_id = w.id"
             " AND v.version = coalesce(CAST(:version AS integer), w.current_version)"
             " WHERE w.status = 'active' AND (w.name = :name OR w.id = CAST(:id AS uuid))"
@@ -101,7 +101,28 @@ def find_target(session: Session, workflow: str | uuid.UUID, version: int | None
         raise NotFoundError(f"There is no workflow {str(workflow)!r}{_hint(session, workflow)}. Nothing was queued.")
     if row.version is None:
         raise NotFoundError(f"The workflow {row.name!r} has no version {version}. Nothing was queued.")
-    return Target(row.id, row.name, row.version, Definition.from_spec(row.spec), row.params_schema)
+    definition = _KNOWN.get((row.id, row.version, row.spec_hash))
+    if definition is None:
+        definition = _read_definition(session, row.id, row.version, row.spec_hash)
+    return Target(row.id, row.name, row.version, definition, row.params_schema)
+
+
+_KNOWN: dict[tuple[uuid.UUID, int, str], Definition] = {}
+"""Definitions that were read before; a version never changes."""
+_MOST_KNOWN = 64
+
+
+def _read_definition(session: Session, workflow_id: uuid.UUID, version: int, digest: str) -> Definition:
+    spec = session.execute(
+        text("SELECT spec FROM workflow_version WHERE workflow_id = :id AND version = :version"),
+        {"id": workflow_id, "version": version},
+    ).scalar_one()
+    definition = Definition.from_spec(spec)
+    # Threads share it: taking one out and putting one in are single steps, and to read one twice does no harm.
+    while len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.pop(next(iter(_KNOWN), (workflow_id, version, digest)), None)
+    _KNOWN[workflow_id, version, digest] = definition
+    return definition
 
 
 def queue_in(session: Session, target: Target, new: NewRun, *, step: timedelta) -> tuple[QueuedRun, bool]:
@@ -163,6 +184,26 @@ def add_event(
             "map_index": map_index,
             "actor": actor,
             "data": to_json(data or {}),
+        },
+    )
+
+
+def add_events(session: Session, runs: Sequence[tuple[uuid.UUID, datetime]], kind: str, *, actor: str | None) -> None:
+    """Add the same event to the history of several runs, each by id and time of creation."""
+    if not runs:
+        return
+    session.execute(
+        text(
+            "INSERT INTO run_event (id, run_id, run_created_at, kind, actor) SELECT x.id, x.run_id, x.created_at,"
+            " :kind, :actor FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:created AS timestamptz[]))"
+            " AS x(id, run_id, created_at)"
+        ),
+        {
+            "ids": [new_id() for _ in runs],
+            "run_ids": [run_id for run_id, _ in runs],
+            "created": [created_at for _, created_at in runs],
+            "kind": kind,
+            "actor": actor,
         },
     )
 

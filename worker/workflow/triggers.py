@@ -96,7 +96,8 @@ class SavedTrigger:
 class Delivery:
     """What became of a webhook."""
 
-    run_id: uuid.UUID
+    run_id: uuid.UUID | None
+    """None when the filter of the webhook lets it pass by."""
     is_new: bool
     """False when the same delivery came before; its run is named again."""
 
@@ -294,6 +295,8 @@ def matches(wanted: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
 
 def _delivered(session: Session, row: Row[Any], event: Event, shown: str, *, step: timedelta) -> Delivery:
     """Store the run of a delivery whose trigger is locked, unless its signature or its id was there before."""
+    if not matches(row.filter, event.as_dict()):
+        return Delivery(None, is_new=False)
     keys = {"signature": f"hook:{row.id}:{shown}", "delivery": f"hook:{row.id}:id:{event.id}"}
     held = session.execute(
         text(

@@ -116,6 +116,13 @@ def test_the_same_delivery_starts_one_run(engine: Engine):
     assert other.is_new
 
 
+def test_a_webhook_lets_pass_by_what_its_filter_does_not_hold(engine: Engine):
+    saved = save(engine, filter={"data.ref": "main", "subject": "push"})
+
+    assert deliver(engine, saved.secret, {"ref": "other"}, x_github_event="push") == Delivery(None, is_new=False)
+    assert deliver(engine, saved.secret, {"ref": "main"}, x_github_event="push").is_new
+
+
 def test_two_identical_webhooks_at_once_start_one_run(engine: Engine):
     saved = save(engine)
     gate = threading.Barrier(4)
