@@ -195,8 +195,8 @@ def add_events(session: Session, runs: Sequence[tuple[uuid.UUID, datetime]], kin
     session.execute(
         text(
             "INSERT INTO run_event (id, run_id, run_created_at, kind, actor) SELECT x.id, x.run_id, x.created_at,"
-            " :kind, :actor FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:created AS timestamptz[]))"
-            " AS x(id, run_id, created_at)"
+            " :kind, :actor FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]),"
+            " CAST(:created AS timestamptz[])) AS x(id, run_id, created_at)"
         ),
         {
             "ids": [new_id() for _ in runs],
