@@ -6,7 +6,8 @@ configuration, and whether each template names something that will be there. A b
 
 import difflib
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,12 @@ from worker.workflow.source import Problem
 from worker.workflow.templates import ROOTS, Reference, either, has_template, references
 
 MAX_NODES = 10_000
+MAX_FOUND = 500
+"""Problems of one definition that are looked for."""
+_MOST_NAMES = 500
+"""Among more names no similar one is looked for."""
+_ENDS_SHOWN = 25
+"""Of a cycle."""
 MAX_BODY_DEPTH = 5
 """Containers inside containers."""
 MAX_NODE_TIMEOUT_S = DAY_S
@@ -106,26 +113,29 @@ class _Sight:
     roots: tuple[str, ...]
     params: frozenset[str] | None
     """Names of parameters; None: any."""
-    outside: frozenset[str] = frozenset()
-    """Nodes around the body that the place stands in, which have ended before it begins."""
+    around: tuple[tuple[str, Ancestors], ...] = ()
+    """The containers that the place stands in, each in its graph: what comes before them has ended, too."""
 
 
 def definition_problems(value: Any) -> list[Problem]:
-    """Return everything that keeps *value*, a JSON value, from being a definition."""
+    """Return everything that keeps *value*, a JSON value, from being a definition; of very much, the first part."""
     if not isinstance(value, Mapping):
         return [Problem((), "a definition is a mapping with `name` and `nodes`")]
-    problems = [Problem(path, reason) for path, reason in violations(_shape(), value)]
+    return list(itertools.islice(_problems(value), MAX_FOUND))
+
+
+def _problems(value: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from (Problem(path, reason) for path, reason in violations(_shape(), value, most=MAX_FOUND))
     params = value.get("params", {})
     sight = _Sight(ROOTS, _param_names(params))
     if isinstance(params, Mapping):
-        problems += _params_problems(params)
-    problems += [Problem(path, reason) for path, reason in _limit_problems(value)]
-    problems += _key_problems(value, sight)
+        yield from _params_problems(params)
+    yield from (Problem(*found) for found in duration_problems(value, "timeout", least_s=1.0, most_s=MAX_RUN_TIMEOUT_S))
+    yield from _key_problems(value, sight)
     if _count(value.get("nodes")) > MAX_NODES:
-        problems.append(Problem(("nodes",), f"more than {MAX_NODES} nodes, those in bodies included"))
-        return problems
-    problems += _Scope(value, (), sight).problems()
-    return problems
+        yield Problem(("nodes",), f"more than {MAX_NODES} nodes, those in bodies included")
+    else:
+        yield from _Scope(value, (), sight).problems()
 
 
 @functools.cache
@@ -160,10 +170,6 @@ def _params_problems(params: Mapping[str, Any]) -> list[Problem]:
     if params and params.get("type") != "object":
         return [Problem(("params", "type"), "the parameters' schema has to say `type: object`")]
     return []
-
-
-def _limit_problems(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    yield from duration_problems(value, "timeout", least_s=1.0, most_s=MAX_RUN_TIMEOUT_S)
 
 
 def _key_problems(value: Mapping[str, Any], sight: _Sight) -> Iterator[Problem]:
@@ -246,7 +252,7 @@ class _Scope:
         cycle = find_cycle(self._graph)
         if cycle:
             place = self._by_id[cycle[0]][0]
-            yield Problem((*self._where, "nodes", place, "needs"), f"a cycle: {' → '.join(cycle)}")
+            yield Problem((*self._where, "nodes", place, "needs"), f"a cycle: {_drawn(cycle)}")
 
     def _node_problems(self, at: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
         name = item.get("kind")
@@ -269,11 +275,9 @@ class _Scope:
         if self._depth == MAX_BODY_DEPTH:
             yield Problem((*at, "body"), f"bodies are nested deeper than {MAX_BODY_DEPTH}")
             return
-        before = frozenset(name for name in self._graph if self._before.is_before(item["id"], name))
         added = {"foreach": ("item", "index"), "while": ("loop",)}.get(str(item.get("kind")), ())
-        sight = _Sight(
-            tuple(dict.fromkeys((*self._sight.roots, *added))), self._sight.params, self._sight.outside | before
-        )
+        roots = tuple(dict.fromkeys((*self._sight.roots, *added)))
+        sight = _Sight(roots, self._sight.params, (*self._sight.around, (item["id"], self._before)))
         yield from _Scope(body, (*at, "body"), sight, self._depth + 1).problems()
 
 
@@ -285,7 +289,8 @@ def _config_problems(kind: NodeKind, at: Path, item: Mapping[str, Any]) -> Itera
     yield from (Problem((*at, "config", *path), reason) for path, reason in found)
     for key in kind.literals:
         if any(True for _ in _templates_in(config.get(key))):
-            yield Problem((*at, "config", key), f"templates are not filled into {key!r}; bind a parameter instead")
+            instead = "; bind a parameter instead" if "params" in kind.config_schema["properties"] else ""
+            yield Problem((*at, "config", key), f"templates are not filled into {key!r}{instead}")
     if not found:
         yield from (Problem((*at, "config", *path), reason) for path, reason in kind.check(config))
 
@@ -378,12 +383,22 @@ def _node_reference_problem(
         if reader is None or reader[1].is_before(reader[0], named):
             return None
         return f"it reads the node {named!r} without needing it; add it to `needs`"
-    if named in sight.outside:
+    if any(before.is_before(container, named) for container, before in sight.around):
         return None
     return f"there is no node {named!r}{_close(named, graph)}"
 
 
-def _close(name: str, known: Iterable[str]) -> str:
+def _drawn(cycle: Sequence[str]) -> str:
+    """Return the path of a *cycle*; a very long one without its middle."""
+    if len(cycle) > 2 * _ENDS_SHOWN:
+        left_out = f"… {len(cycle) - 2 * _ENDS_SHOWN} more …"
+        cycle = [*cycle[:_ENDS_SHOWN], left_out, *cycle[-_ENDS_SHOWN:]]
+    return " → ".join(cycle)
+
+
+def _close(name: str, known: Collection[str]) -> str:
+    if len(known) > _MOST_NAMES:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

@@ -13,6 +13,8 @@ DURATION_SCHEMA: dict[str, Any] = {
     "pattern": r"^\d{1,9}(\.\d{1,9})?(ms|s|m|h|d)$",
 }
 DAY_S = 86_400.0
+MAX_S = 36_525 * DAY_S
+"""A hundred years: beyond, moments cannot be told any more."""
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY_S}
@@ -29,10 +31,9 @@ def parse_duration(value: float | str) -> timedelta:
         if match is None:
             raise InputError(f"{value[:40]!r} is not a duration such as 250ms, 30s, 5m, 1h or 7d.")
         value = float(match[1]) * _UNITS_S[match[2]]
-    try:
-        return timedelta(seconds=value)
-    except (OverflowError, ValueError) as error:
-        raise InputError(f"{value} s is no duration that can be counted.") from error
+    if not abs(value) <= MAX_S:  # also not a number
+        raise InputError(f"{value:g} s is no duration that can be counted.")
+    return timedelta(seconds=value)
 
 
 def duration_problems(

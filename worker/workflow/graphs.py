@@ -6,6 +6,7 @@ Nothing here knows kinds or configurations.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+_FEW = 16
 UNKNOWN_DURATION_S = 1.0
 """What a node without an estimate counts."""
 
@@ -130,7 +131,10 @@ class Ancestors:
 
     def is_before(self, node_id: str, other: str) -> bool:
         """Tell whether *other* has to end before *node_id* begins; true where a cycle hides the answer."""
-        if other in self._graph[node_id]:
+        if other not in self._graph:
+            return False
+        needs = self._graph[node_id]
+        if len(needs) <= _FEW and other in needs:
             return True
         if self._bits is None:
             self._bits = {name: 1 << place for place, name in enumerate(self._graph)}
@@ -140,4 +144,4 @@ class Ancestors:
                     found |= self._sets[need] | self._bits[need]
                 self._sets[name] = found
         known = self._sets.get(node_id)
-        return known is None or bool(known & self._bits.get(other, 0))
+        return known is None or bool(known & self._bits[other])

@@ -13,6 +13,9 @@ from worker.workflow.templates import has_template
 
 Path = tuple[str | int, ...]
 
+MAX_REASON = 400
+"""Characters; messages quote the value that is wrong."""
+
 
 def schema_problem(schema: Any) -> tuple[Path, str] | None:
     """Return what is wrong with *schema* itself, or None."""
@@ -30,18 +33,26 @@ def validator(schema: Any) -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(schema, offline=True)
 
 
-def violations(checker: jsonschema_rs.Validator, value: Any, *, templated: bool = False) -> list[tuple[Path, str]]:
+def violations(
+    checker: jsonschema_rs.Validator, value: Any, *, templated: bool = False, most: int = 100
+) -> list[tuple[Path, str]]:
     """Return where *value* is not what *checker* wants, and why.
 
-    With *templated*, strings that hold a template pass: their value is known when the node runs.
+    Args:
+        checker: Of a schema.
+        value: A JSON value.
+        templated: Strings that hold a template pass: their value is known when the node runs.
+        most: About how many are looked for.
     """
     found: list[tuple[Path, str]] = []
     for error in checker.iter_errors(value):
+        if len(found) >= most:
+            break
         path: Path = tuple(error.instance_path)
         if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
             found += [((*path, name), f"there is no key {name!r} here") for name in error.kind.unexpected]
         elif not (templated and _is_template(value, path)):
-            found.append((path, error.message))
+            found.append((path, _shortened(error.message)))
     return found
 
 
@@ -65,6 +76,12 @@ def complete_params(schema: Mapping[str, Any], params: Mapping[str, Any]) -> dic
         listed = "; ".join(f"{problem['path']}: {problem['reason']}" for problem in problems[:5])
         raise InputError(f"The parameters do not fit the workflow: {listed}. Nothing was queued.", problems=problems)
     return full
+
+
+def _shortened(message: str) -> str:
+    """Return *message* without the middle of a large value in it."""
+    half = MAX_REASON // 2
+    return message if len(message) <= MAX_REASON else f"{message[:half]} … {message[-half:]}"
 
 
 def _is_template(value: Any, path: Path) -> bool:

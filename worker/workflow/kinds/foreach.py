@@ -1,10 +1,20 @@
 """The node kind ``foreach``: a body for each item of a list. The engine steers it; here are its schema and its docs."""
 
-from worker.workflow.node_kind import Idempotence, NodeKind, Transport
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.workflow.node_kind import Idempotence, NodeKind, Path, Transport
 
 MAX_ITEMS = 10_000
 DEFAULT_MAX_ITEMS = 1000
 DEFAULT_MAX_PARALLEL = 16
+
+
+def _check(config: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    items, most = config["items"], config.get("max_items", DEFAULT_MAX_ITEMS)
+    if isinstance(items, list) and isinstance(most, int) and len(items) > most:
+        yield ("items",), f"{len(items)} items are more than `max_items`, which is {most}"
+
 
 KIND = NodeKind(
     name="foreach",
@@ -42,6 +52,7 @@ KIND = NodeKind(
     transport=Transport.CONTROL,
     idempotence=Idempotence.IDEMPOTENT,
     has_body=True,
+    check=_check,
     docs="""Puts out the list of what the body put out, in the order of the items; null for an item that failed, with
 `on_error: continue`. Inside the body `item` is the item and `index` its place, from 0. The body's nodes have ids of
 their own and may read what the node itself may read. Completed items are not run again after a crash.

@@ -1,3 +1,4 @@
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 import yaml
 
 from analytics.core.errors import InputError
-from worker.workflow.checks import CONTROL_KINDS, DEFINITION_SCHEMA, MAX_NODES
+from worker.workflow.checks import CONTROL_KINDS, DEFINITION_SCHEMA, MAX_FOUND, MAX_NODES, definition_problems
 from worker.workflow.definition import (
     NO_TIMEOUT,
     BackoffRule,
@@ -189,3 +190,56 @@ def test_a_value_of_ten_megabytes_is_refused_before_it_is_looked_at():
 def test_the_schema_is_one_that_others_can_check():
     assert registry()["branch"].config_schema["$defs"]
     assert DEFINITION_SCHEMA["$defs"]["node"]["properties"]["body"]
+
+
+def step(node_id: str, *needs: str, reads: object = 1) -> dict:
+    return {"id": node_id, "kind": "transform", "needs": list(needs), "config": {"input": reads, "steps": []}}
+
+
+LOOP_BODY = {"nodes": [step("b", reads="{{ nodes.first.output }}")]}
+HOSTILE = {
+    "needs that are not there": [step(f"n{i}", *(f"z{j}" for j in range(1000))) for i in range(200)],
+    "kinds that are not there": [{"id": f"n{i}", "kind": "transfrom"} for i in range(10_000)],
+    "templates of nothing": [step(f"n{i}", reads="{{ nodes.zz.output }}") for i in range(10_000)],
+    "one node that reads all": [
+        *(step(f"n{i}") for i in range(5000)),
+        step(
+            "z", *(f"n{i}" for i in range(5000)), reads=[f"{{{{ nodes.n{i % 5000}.output }}}}" for i in range(50_000)]
+        ),
+    ],
+    "loops that read what is before them": [
+        step("first"),
+        *(
+            {"id": f"e{i}", "kind": "foreach", "needs": ["first"], "config": {"items": [1]}, "body": LOOP_BODY}
+            for i in range(4000)
+        ),
+    ],
+    "a text in place of nodes": "y" * 3_000_000,
+}
+
+
+@pytest.mark.parametrize("nodes", HOSTILE.values(), ids=HOSTILE)
+def test_no_definition_of_four_megabytes_takes_long_or_is_answered_at_length(nodes):
+    started = time.process_time()
+    found = definition_problems({"name": "x", "nodes": nodes})
+    assert time.process_time() - started < 4
+    assert len(found) <= MAX_FOUND
+    assert all(len(problem.reason) < 1000 for problem in found)
+
+
+def test_a_very_long_cycle_is_told_without_its_middle():
+    nodes = [step(f"n{i}", f"n{(i - 1) % 10_000}") for i in range(10_000)]
+    found = reasons({"name": "x", "nodes": nodes})
+    assert "… 9951 more …" in found
+    assert len(found) < 1000
+
+
+def test_a_list_that_is_too_long_is_told_before_a_run():
+    node = {"id": "e", "kind": "foreach", "config": {"items": [1, 2, 3], "max_items": 2}, "body": LOOP_BODY}
+    assert "3 items are more than `max_items`, which is 2" in reasons({"name": "x", "nodes": [step("first"), node]})
+
+
+def test_a_body_reads_only_what_has_ended_before_its_loop():
+    late = {"id": "e", "kind": "foreach", "config": {"items": [1]}, "body": LOOP_BODY}
+    assert "there is no node 'first'" in reasons({"name": "x", "nodes": [step("first"), late]})
+    parse_definition({"name": "x", "nodes": [step("first"), {**late, "needs": ["first"]}]})

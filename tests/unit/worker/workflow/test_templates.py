@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.core.errors import InputError
-from worker.workflow.templates import has_template, parse_path, references, resolve
+from worker.workflow.templates import MAX_PATH, has_template, parse_path, references, resolve, unknown_roots
 
 SCOPE = {
     "params": {"name": "Ada", "n": 3, "tags": ["a", "b"], "dotted.key": 1},
@@ -104,3 +104,22 @@ def test_paths_have_parts():
     assert parse_path(" nodes.a-b.output[3].x_1 ") == ("nodes", "a-b", "output", "3", "x_1")
     assert has_template("x {{ y }}")
     assert not has_template(3)
+
+
+def test_python_internals_are_refused_by_name_and_other_underscores_are_not():
+    with pytest.raises(InputError, match=r"'__class__' in 'params\.__class__' belongs to Python's internals"):
+        resolve("{{ params.__class__ }}", SCOPE)
+    assert parse_path("nodes.q.output.json.__typename") == ("nodes", "q", "output", "json", "__typename")
+
+
+def test_a_path_has_a_greatest_length():
+    with pytest.raises(InputError, match="is not a path"):
+        parse_path("params" + ".a" * MAX_PATH)
+
+
+def test_templates_with_other_roots_are_told_with_their_place():
+    value = {"a": "{{ event.data.x }}", "b": ["{{ params.x }}"]}
+    assert list(unknown_roots(value, ("event",))) == [
+        (("b", 0), "the template 'params.x' has to begin with event"),
+    ]
+    assert [where for where, _ in unknown_roots({"c": "{{ 1 + 1 }}"}, ("event",))] == [("c",)]
