@@ -104,7 +104,7 @@ class RunHost:
         Raises:
             DependencyError: If PostgreSQL does not answer.
         """
-        claimed = self._submit(self._claim()).result()
+        claimed = self._submit(self._claim_batch()).result()
         return claimed[0] if claimed else None
 
     def wait_for_slot(self, timeout_s: float) -> bool:
@@ -190,6 +190,12 @@ class RunHost:
                 )
         except DependencyError as error:
             _log.warning("runs not given back; their leases run out", runs=len(run_ids), error=error.message)
+
+    async def _claim_batch(self) -> list[uuid.UUID]:
+        claimed = await self._claim()
+        if self._has_more and self.slots_free > 0:
+            self._look_for_runs()
+        return claimed
 
     async def _claim(self) -> list[uuid.UUID]:
         """Claim as many runs as there are free slots, but no more than one batch; return them, the best first."""

@@ -19,11 +19,13 @@ from runs_kit import (
     node,
     statuses,
     store,
+    token_worker,
     until,
 )
 from sqlalchemy import text
 
 from analytics.core.errors import ConflictError
+from analytics.live.client import connect
 from analytics.store.engine import make_async_engine, session_scope
 from worker.workflow.claim import claim
 from worker.workflow.reconcile import MAX_RECOVERIES, reconcile
@@ -355,3 +357,17 @@ def test_a_worker_process_stops_on_sigterm_and_says_where_its_metrics_are(engine
     assert not target.exists()
     with session_scope(engine) as session:
         assert session.scalar(text("SELECT stopped_at IS NOT NULL FROM worker_process WHERE kind = 'run'"))
+
+
+def test_one_claim_answers_many_tokens_and_leaves_nothing_of_them(engine, quick, door):
+    slow = quick.model_copy(update={"worker": quick.worker.model_copy(update={"lease": timedelta(seconds=60)})})
+    store(engine, "many", node("a", value=1))
+    run_ids = [queue(door, "many") for _ in range(40)]
+    with connect(quick) as client:
+        assert client.llen("rq:queue:runs") == 40
+        with token_worker(slow):
+            found = [ended(engine, run_id) for run_id in run_ids]
+            until(lambda: client.llen("rq:queue:runs") == 0)
+        tokens = [key for key in client.scan_iter("rq:job:run-*") if client.ttl(key) < 0]
+    assert {item.row.status for item in found} == {"completed"}
+    assert tokens == []
