@@ -252,16 +252,20 @@ def big_definition() -> dict[str, Any]:
 
 
 def plan(form: str) -> float:
-    """Return the seconds of reading text, checking it, and planning: levels, critical path, weights."""
-    from worker.workflow.definition import levels, parse_definition, path_weights  # noqa: PLC0415 - not to be timed
+    """Return the seconds of reading bytes, checking them, and planning: the engine's own plan, and levels for pages.
+
+    JSON is read as the API does, before the definition is looked at; YAML as the editor does, keeping lines.
+    """
+    from worker.workflow.definition import levels, parse_definition  # noqa: PLC0415 - not to be timed
     from worker.workflow.kinds import registry  # noqa: PLC0415
+    from worker.workflow.scopes import Plan  # noqa: PLC0415
 
     registry()
     value = big_definition()
-    source = orjson.dumps(value).decode() if form == "json" else yaml.dump(value, Dumper=yaml.CSafeDumper)
+    source = orjson.dumps(value) if form == "json" else yaml.dump(value, Dumper=yaml.CSafeDumper).encode()
     began = time.perf_counter()
-    definition = parse_definition(source)
-    path_weights(definition)
+    definition = parse_definition(orjson.loads(source) if form == "json" else source.decode())
+    Plan.of(definition)
     levels(definition)
     return time.perf_counter() - began
 
