@@ -437,7 +437,8 @@ def _plan_for_values(session: Session) -> None:
 
 
 def _node_rows(rows: Iterable[Row[Any]]) -> list[NodeRow]:
-    return [NodeRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    """Return rows of the node columns, which stand in the order of the fields, because there may be 10,000."""
+    return [NodeRow(*row) for row in rows]
 
 
 def _run_row(row: Row[Any]) -> RunRow:
