@@ -30,6 +30,10 @@ nodes = [
     for i in range(count)
 ]
 edges = [{"source": f"n{i}", "target": f"n{i + 1}", "active": i == 0} for i in range(min(count, 40) - 1)]
+if "levels" in st.query_params:
+    wide = int(st.query_params["levels"])
+    nodes = [{**node, "group": None} for node in nodes]
+    edges = [{"source": f"n{i}", "target": f"n{i + wide}"} for i in range(count - wide)]
 chosen = graph(nodes, edges, key="graph", selected=st.query_params.get("agent"),
                live_url=st.query_params.get("live"), label="Agents")
 if chosen:
@@ -173,6 +177,27 @@ def test_a_folded_group_opens_and_folds_again(page: Page, app_url: str):
     expect(page.get_by_role("option")).to_have_count(113)
     page.get_by_role("button", name="Fold everything again").click()
     expect(page.get_by_role("option")).to_have_count(3)
+
+
+def test_two_thousand_nodes_are_folded_opened_in_place_and_followed_live(page: Page, app_url: str, feed: Feed):
+    """What is drawn, not how fast: a fold opens, its live states arrive, the rest stays folded and is counted."""
+    nodes = open_graph(page, f"{app_url}?count=2000&levels=50&live=ws://127.0.0.1:{feed.port}/")
+    expect(nodes).to_have_attribute("aria-label", re.compile("^Agents: 2000 nodes"))
+    folds = page.get_by_role("option")
+    assert folds.count() <= 20
+    first = folds.first.get_attribute("data-node")
+    assert first is not None
+    feed.send({"id": "n0", "status": "failed", "version": 1})
+    expect(page.locator(f"[data-node='{first}']")).to_have_attribute("data-state", "failed")
+    nodes.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(node(page, "n0")).to_have_text(re.compile("^Agent 0, failed"))
+    expect(page.locator(f"[data-node='fold {first}']")).to_have_count(1)
+    expect(page.locator(".helm-map")).to_have_count(1)
+    page.get_by_role("button", name="Fold everything again").click()
+    expect(node(page, "n0")).to_have_count(0)
+    expect(page.locator(f"[data-node='{first}']")).to_have_attribute("data-state", "failed")
 
 
 def test_live_states_change_the_drawing_without_a_rerun(page: Page, app_url: str, feed: Feed):

@@ -34,7 +34,7 @@ STATES = (
 
 ``defined`` is a node of a definition, without a run: nothing is said of it."""
 
-DRAW_AT_MOST = 2000
+DRAW_AT_MOST = 2_500
 """The browser stays smooth up to about this many nodes; folds that would exceed it stay closed."""
 BOX_PADDING = 20.0
 BOX_HEAD = 40.0

@@ -62,14 +62,14 @@ def run_graph(
 def graph_height(spec: Mapping[str, Any]) -> int:
     """Return how many pixels the graph of a definition wants: more where more nodes stand side by side."""
     needs = {str(item["id"]): [str(need).partition(".")[0] for need in item.get("needs") or ()] for item in _top(spec)}
-    has_bodies = any(item.get("body") for item in _top(spec))
-    if len(needs) > _MANY_NODES or has_bodies:
+    bodies = sum(bool(item.get("body")) for item in _top(spec))
+    if len(needs) > _MANY_NODES:
         return _MOST_HEIGHT
     depth: dict[str, int] = {}
     for _ in needs:
         for node, wanted in needs.items():
             depth[node] = 1 + max((depth.get(need, 0) for need in wanted), default=0)
-    widest = max(Counter(depth.values()).values(), default=1)
+    widest = max(Counter(depth.values()).values(), default=1) + (2 if bodies else 0)
     return max(_LEAST_HEIGHT, min(_MOST_HEIGHT, 90 + _ROW_HEIGHT * widest))
 
 

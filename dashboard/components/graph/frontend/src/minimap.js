@@ -6,14 +6,27 @@ const HEIGHT = 112;
 const MARGIN = 6;
 const LEAST_FRAME = 460;
 
+function extentOf(drawn) {
+  let [x1, x2, y1, y2] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const { x, y, width, height } of drawn) {
+    x1 = Math.min(x1, x - width / 2);
+    x2 = Math.max(x2, x + width / 2);
+    y1 = Math.min(y1, y - height / 2);
+    y2 = Math.max(y2, y + height / 2);
+  }
+  return { x1, x2, y1, y2, w: x2 - x1, h: y2 - y1 };
+}
+
 export class Minimap {
   /**
    * @param {HTMLElement} frame that the drawing is in
    * @param {object} cy the drawing
+   * @param {{width: number, height: number}} size of a node
    */
-  constructor(frame, cy) {
+  constructor(frame, cy, size) {
     this.frame = frame;
     this.cy = cy;
+    this.size = size;
     this.root = document.createElement("div");
     this.root.className = "helm-map";
     this.root.setAttribute("aria-hidden", "true");
@@ -48,9 +61,13 @@ export class Minimap {
   draw() {
     this.root.hidden = !this.wanted || this.frame.clientWidth < LEAST_FRAME;
     if (this.root.hidden || !this.theme) return;
-    const drawn = this.cy.nodes().filter(".leaf, .box");
-    if (drawn.empty()) return;
-    const box = drawn.boundingBox({ includeLabels: false, includeOverlays: false });
+    const drawn = this.cy.nodes(".leaf, .box").map((node) => {
+      const isBox = node.hasClass("box");
+      const { x, y } = node.position();
+      return { x, y, isBox, state: node.data("state"), width: isBox ? node.data("width") : this.size.width, height: isBox ? node.data("height") : this.size.height };
+    });
+    if (!drawn.length) return;
+    const box = extentOf(drawn);
     this.box = box;
     this.scale = Math.min((WIDTH - 2 * MARGIN) / Math.max(1, box.w), (HEIGHT - 2 * MARGIN) / Math.max(1, box.h));
     this.left = box.x1 - (WIDTH / this.scale - box.w) / 2;
@@ -60,20 +77,19 @@ export class Minimap {
     this.canvas.height = HEIGHT * ratio;
     const pen = this.canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    drawn.forEach((node) => {
-      const { x, y } = node.position();
-      const width = node.width() * this.scale;
-      const height = node.height() * this.scale;
+    for (const { x, y, isBox, state, ...size } of drawn) {
+      const width = size.width * this.scale;
+      const height = size.height * this.scale;
       const place = [(x - this.left) * this.scale, (y - this.top) * this.scale];
-      if (node.hasClass("box")) {
+      if (isBox) {
         pen.strokeStyle = this.theme.border;
         pen.strokeRect(place[0] - width / 2, place[1] - height / 2, width, height);
-        return;
+        continue;
       }
-      pen.fillStyle = this.theme.families[stateOf(node.data("state")).family].line;
-      const size = [Math.max(1.5, width), Math.max(1.5, height)];
-      pen.fillRect(place[0] - size[0] / 2, place[1] - size[1] / 2, ...size);
-    });
+      pen.fillStyle = this.theme.families[stateOf(state).family].line;
+      const least = [Math.max(1.5, width), Math.max(1.5, height)];
+      pen.fillRect(place[0] - least[0] / 2, place[1] - least[1] / 2, ...least);
+    }
     this.moveSight();
   }
 

@@ -15,6 +15,7 @@ const FRAME_MS = 66;
 const PADDING = 20;
 const READABLE = 0.6;
 const MAP_ABOVE = 60;
+const EDGES_UP_TO = 800;
 const SIZE = { width: NODE_WIDTH, height: NODE_HEIGHT };
 const TOGGLE = "fold ";
 const LETTER = 7.2;
@@ -72,7 +73,7 @@ export class GraphView {
       maxZoom: 3,
       hideEdgesOnViewport: false,
     });
-    this.map = new Minimap(this.frame, this.cy);
+    this.map = new Minimap(this.frame, this.cy, SIZE);
     this.map.onMove = () => (this.moved = true);
     this.listen();
     iconsReady().then((ready) => {
@@ -166,6 +167,8 @@ export class GraphView {
     this.mark(data.selected ?? null);
     this.summarise();
     this.animate();
+    // So many edges would make every frame of a move late; they are back when it ends.
+    this.cy.renderer().hideEdgesOnViewport = this.nodes.size > EDGES_UP_TO;
     this.map.want(this.nodes.size > MAP_ABOVE || this.folds.size > 0, this.theme);
     if (moved) this.show();
   }
