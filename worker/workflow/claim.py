@@ -47,10 +47,10 @@ _CLAIM = text(
     "WITH claimed AS (UPDATE run_active SET status = 'running', owner = :owner, epoch = epoch + 1,"
     " lease_until = now() + :lease, wake_at = NULL WHERE run_id = ANY(:ids)"
     " RETURNING run_id, run_created_at, epoch, rank, cancel_requested, pause_requested, concurrency_key)"
-    " UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now()), attempt = r.attempt + 1"
+    " UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, clock_timestamp()), attempt = r.attempt + 1"
     " FROM claimed c WHERE r.id = c.run_id AND r.created_at = c.run_created_at"
     " RETURNING r.id, r.created_at, r.workflow_id, r.version, r.input, r.attempt, r.correlation_id, r.source_run_id,"
-    " r.parent_run_id, r.use_cache, now() - r.started_at AS age, c.rank, c.epoch, c.cancel_requested,"
+    " r.parent_run_id, r.use_cache, clock_timestamp() - r.started_at AS age, c.rank, c.epoch, c.cancel_requested,"
     " c.pause_requested, c.concurrency_key"
 )
 _SPECS = text(
