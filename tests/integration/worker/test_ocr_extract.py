@@ -106,3 +106,26 @@ def test_pages_read_in_a_child_are_counted_in_the_workers_metrics(call):
     before = counted()
     kind.observe(kind.run(call))
     assert counted() == (before[0] + 1, before[1] + 1)
+
+
+def test_each_item_of_a_loop_has_a_sample_of_its_own(call, session):
+    read = find_kind("ocr.extract").run
+    first, second = (read(replace(call, node_id="each/read", map_index=place)) for place in range(2))
+    assert first["document_id"] != second["document_id"]
+
+
+def test_a_kept_text_is_known_by_the_bytes_of_the_document_and_the_language(call, engine, session):
+    keys = []
+    for content in (b"one", b"two", b"one"):
+        with session_scope(engine) as writing:
+            keys.append(
+                documents.store_document(
+                    writing, name="a.png", content=content, media_type="image/png", uploaded_by=None
+                )
+            )
+    fingerprint = find_kind("ocr.extract").fingerprint
+    first, second, third = (fingerprint({"document_id": str(key), "language": "eng"}, engine) for key in keys)
+    assert first == third != second
+    assert fingerprint({"document_id": str(keys[0])}, engine) != first
+    assert fingerprint({"document_id": str(uuid.uuid4()), "language": "eng"}, engine)[0] == ""
+    assert fingerprint({"sample": True}, engine)[0] not in {"", first[0], second[0]}

@@ -81,7 +81,8 @@ def _sample(engine: Engine, call: NodeCall) -> tuple[uuid.UUID, str, bytes]:
     from worker.ocr.sample import SAMPLE_NAME, sample_image_path  # noqa: PLC0415
 
     content = sample_image_path().read_bytes()
-    document_id = uuid.uuid5(call.run_id, call.node_id)
+    place = call.node_id if call.map_index < 0 else f"{call.node_id}[{call.map_index}]"
+    document_id = uuid.uuid5(call.run_id, place)
     with session_scope(engine) as session:
         documents.store_document(
             session,
