@@ -30,7 +30,7 @@ from analytics.store.queries.run_filter import RunFilter
 from dashboard.api.health import Health, collect_health
 from dashboard.auth.roles import Role
 from dashboard.burn_down import BurnDown, burn_down
-from dashboard.context import AppContext
+from dashboard.context import AppContext, get_context
 from dashboard.filters import Span
 from dashboard.reading import LIVE, MEMORY, Question
 from worker.pictures import PagePicture
@@ -470,6 +470,39 @@ def list_workers(context: AppContext) -> list[runs.WorkerRow]:
 def depths(context: AppContext) -> list[QueueDepth]:
     """Return the queues of Redis."""
     return [] if context.redis is None else queue_depths(context.redis)
+
+
+# ---- Downloads: read when they are clicked, outside of any session; pages offer them to those who may read ----
+
+
+def log_for_download(
+    run_id: uuid.UUID, node_id: str, map_index: int, *, attempt: int, after_seq: int | None
+) -> list[nodes.LogRow]:
+    """Return the next 2,000 lines that a step wrote in an attempt."""
+    with session_scope(get_context().engine) as session:
+        return nodes.node_log(
+            session,
+            run_id,
+            node_id,
+            map_index,
+            attempt=attempt,
+            after_seq=after_seq,
+            limit=nodes.MOST_LINES,
+            tail=False,
+        )
+
+
+def artifact_for_download(artifact_id: uuid.UUID) -> bytes:
+    """Return the bytes of an artifact.
+
+    Raises:
+        NotFoundError: If it is not kept any more.
+    """
+    with session_scope(get_context().engine) as session:
+        found = nodes.artifact(session, artifact_id)
+    if found is None:
+        raise NotFoundError("What the step made is not kept any more.")
+    return found.content
 
 
 def _within(wanted: RunFilter, span: Span | None) -> RunFilter:

@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 
 import streamlit as st
 
+from analytics.store.queries.nodes import MOST_LINES as MOST_LINES_A_READ
 from analytics.store.queries.nodes import LogRow
 from dashboard import data, formats
 from dashboard.components import states
@@ -52,11 +53,11 @@ def whole_text(run_id: uuid.UUID, node_id: str, map_index: int, *, attempts: int
     for attempt in range(1, attempts + 1):
         after: int | None = None
         while True:
-            found = data.node_log(run_id, node_id, map_index, attempt=attempt, after_seq=after, tail=False).value or []
+            found = data.log_for_download(run_id, node_id, map_index, attempt=attempt, after_seq=after)
             parts.extend(
                 f"{row.at.isoformat()} #{row.attempt} {row.level.upper()} {plain(row.message)}" for row in found
             )
-            if len(found) < MOST_LINES:
+            if len(found) < MOST_LINES_A_READ:
                 break
             after = found[-1].seq
     return "\n".join(parts) + "\n"

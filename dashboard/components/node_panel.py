@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -243,18 +244,10 @@ def draw_artifacts(artifacts: Sequence[ArtifactRow], *, key: str) -> None:
             )
             st.download_button(
                 "Download",
-                data=_bytes_of(row),
+                data=partial(data.artifact_for_download, row.id),
                 file_name=row.name,
                 mime=row.media_type,
                 icon=":material/download:",
                 key=f"{key}.{row.id}",
                 on_click="ignore",
             )
-
-
-def _bytes_of(row: ArtifactRow) -> Callable[[], bytes]:
-    def read() -> bytes:
-        found = data.artifact(row.id).value
-        return b"" if found is None else found.content
-
-    return read
