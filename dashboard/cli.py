@@ -34,10 +34,12 @@ users = typer.Typer(help="Accounts of people.", no_args_is_help=True)
 tokens = typer.Typer(help="API tokens of programs.", no_args_is_help=True)
 workflows = typer.Typer(help="Workflows: definitions in files and in the store.", no_args_is_help=True)
 runs = typer.Typer(help="Runs of workflows.", no_args_is_help=True)
+cache = typer.Typer(help="Results of nodes that are kept to be used again.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(tokens, name="token")
 app.add_typer(workflows, name="workflow")
 app.add_typer(runs, name="run")
+app.add_typer(cache, name="cache")
 
 Email = Annotated[str, typer.Argument(help="E-mail of the account.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, analyst, operator or admin.")]
@@ -394,6 +396,26 @@ def run_logs(
 
     for line in commands.logs(run, node=node, index=index, attempt=attempt, limit=limit, follow=follow):
         typer.echo(json.dumps(commands.log_data(line), default=_json) if as_json else commands.log_line(line))
+
+
+@cache.command("show")
+def cache_show(as_json: AsJson = False) -> None:
+    """Show how many results are kept, by kind of node."""
+    from dashboard.commands import cache as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.show(), as_json=as_json)
+
+
+@cache.command("forget")
+def cache_forget(
+    kind: Annotated[str | None, typer.Option("--kind", help="Results of this kind of node only.")] = None,
+    older: Annotated[str | None, typer.Option("--older-than", help="Only what is older than this, 30m or 2d.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drop kept results, so that nodes work them out anew."""
+    from dashboard.commands import cache as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.drop(kind=kind, older_s=_seconds(older)), as_json=as_json)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -115,6 +115,10 @@ _FORGET = text(
     " AND (CAST(:before AS timestamptz) IS NULL OR created_at < :before) RETURNING 1)"
     " SELECT count(*) FROM gone"
 )
+_STATE = text(
+    "SELECT kind, count(*) AS entries FROM node_cache WHERE status = 'ready' AND expires_at > now()"
+    " GROUP BY kind ORDER BY kind"
+)
 
 _log = get_logger(__name__)
 _hits = CACHE_LOOKUPS.labels("node", "hit")
@@ -147,9 +151,10 @@ class Miss:
 class CacheState:
     """How full the cache is."""
 
-    entries: int
+    kinds: Mapping[str, int]
+    """Results that can be used, by kind of node; a kind without any is missing."""
     size_bytes: int
-    """On disk, indexes included."""
+    """On disk, indexes and what has expired included."""
 
 
 @dataclass(slots=True)
@@ -451,10 +456,11 @@ def forget(session: Session, *, kind: str | None = None, before: datetime | None
 
 def cache_state(session: Session) -> CacheState:
     """Return how full the cache is."""
-    row = session.execute(
-        text("SELECT count(*) AS entries, pg_total_relation_size('node_cache') AS size_bytes FROM node_cache")
-    ).one()
-    return CacheState(entries=row.entries, size_bytes=row.size_bytes)
+    rows = session.execute(_STATE)
+    return CacheState(
+        kinds={row.kind: row.entries for row in rows},
+        size_bytes=session.execute(text("SELECT pg_total_relation_size('node_cache')")).scalar_one(),
+    )
 
 
 def _hand_on(flight: _Flight) -> bool:

@@ -155,5 +155,5 @@ invoices = "acme.invoices:extract_totals"
 ```
 
 A kept result is dropped with another release of the distribution or another text of the function's module, but not
-with a change elsewhere: then forget the results of the kind.""",
+with a change elsewhere: then `helmsight cache forget --kind python` drops them.""",
 )
