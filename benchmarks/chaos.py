@@ -26,6 +26,7 @@ import psutil
 from PIL import Image
 
 from analytics.store.engine import session_scope
+from benchmarks import aims
 from benchmarks.effects import (
     Report,
     install,
@@ -69,7 +70,9 @@ def main() -> None:
             if not given.only or fault in given.only:
                 reports += told(fault, work)
                 stop_workers(stand)
-    print(json.dumps(summary(reports, cancels) | {"kills": given.kills, "seconds": round(time.monotonic() - began)}))
+    result = summary(reports, cancels) | {"kills": given.kills, "seconds": round(time.monotonic() - began)}
+    print(aims.table(result, aims.CHAOS), file=sys.stderr)
+    print(json.dumps(result | {"missed": aims.missed(result, aims.CHAOS)}))
 
 
 def faults(stand: Stand, kills: int, cancels: dict[str, list[float]]) -> dict[str, Callable[[], list[Report]]]:

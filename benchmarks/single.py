@@ -93,18 +93,18 @@ def definition_of(dag: Dag, *, scale: float | None, kind: str, **more: Any) -> d
     return {"name": dag.name, "params": NUMBERED, "nodes": nodes, **more}
 
 
-def montage_run(stand: Stand, rounds: int) -> dict[str, Any]:
+def montage_run(stand: Stand, rounds: int, *, idle: bool) -> dict[str, Any]:
     """Return commits for each node, and the seconds from queued to finished, of a Montage of some 1,300 tasks.
 
     Every task writes a line of log, may be retried, and keeps its result. The commits are those that PostgreSQL counts
     in our database, whoever makes them: the door, the worker, its heartbeats, and the eleven seconds of waiting for
-    the counters.
+    the counters. With *idle*, what is committed in such eleven seconds without any run is told too.
     """
     dag = montage(random.Random(3), 1312)
     workflow = stand.store(definition_of(dag, scale=None, kind="bench.note"))
     stand.queue(workflow, number=random.getrandbits(48))
     wait_for_end(stand)
-    idle = commits_of(stand, lambda: None)
+    idle_commits = commits_of(stand, lambda: None) if idle else None
     run_ids: list[uuid.UUID] = []
 
     def carry() -> None:
@@ -118,7 +118,7 @@ def montage_run(stand: Stand, rounds: int) -> dict[str, Any]:
     tasks = len(dag.seconds)
     return {
         "commits_per_node": round(commits / (tasks * rounds), 4),
-        "commits_idle_11s": idle,
+        "commits_idle_11s": idle_commits,
         "montage_s": round(statistics.median(seconds), 3),
         "montage_high_s": round(max(seconds), 3),
         "montage_nodes": tasks,

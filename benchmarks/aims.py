@@ -1,0 +1,68 @@
+"""What the figures have to reach, which of them do not, and a table of them for ``docs/benchmarks.md``."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Bound = tuple[Literal["<=", ">="], float]
+
+WORKFLOW: dict[str, Bound | None] = {
+    "nodes_per_s": None,
+    "nodes_per_s_end_to_end": None,
+    "nodes_per_s_bare": None,
+    "vs_dbos": (">=", 10),
+    "vs_dbos_end_to_end": None,
+    "vs_celery": (">=", 2),
+    "vs_rq_job_per_node": (">=", 20),
+    "vs_prefect": (">=", 200),
+    "runs_50ms_vs_simpleworker": (">=", 20),
+    "start_p50_ms": ("<=", 25),
+    "execution_share": (">=", 0.97),
+    "commits_per_node": ("<=", 0.03),
+    "montage_s": ("<=", 1),
+    "plan_10k_s": ("<=", 0.5),
+    "makespan_ratio.median": ("<=", 1.06),
+    "makespan_ratio.p90": ("<=", 1.25),
+    "rss_mb_50_runs": ("<=", 250),
+    "list_p95_ms_1m_rows": ("<=", 20),
+    "drop_month_s": ("<=", 0.2),
+}
+CHAOS: dict[str, Bound | None] = {
+    "lost_runs": ("<=", 0),
+    "completed_nodes_rerun": ("<=", 0),
+    "nodes_without_effect": ("<=", 0),
+    "double_unsafe": ("<=", 0),
+    "resume_s_max": ("<=", 20),
+    "cancel_p95_s": ("<=", 1),
+}
+
+
+def missed(figures: Mapping[str, Any], aims: Mapping[str, Bound | None]) -> list[str]:
+    """Return the keys whose figure does not reach its aim; what was not measured is neither reached nor missed."""
+    return [key for key, bound in aims.items() if bound is not None and _is_missed(value_of(figures, key), bound)]
+
+
+def _is_missed(value: Any, bound: Bound) -> bool:
+    if value is None:
+        return False
+    sign, limit = bound
+    return bool(value > limit) if sign == "<=" else bool(value < limit)
+
+
+def value_of(figures: Mapping[str, Any], key: str) -> Any:
+    """Return the figure at *key*, whose parts are separated by dots; None when it was not measured."""
+    value: Any = figures
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def table(figures: Mapping[str, Any], aims: Mapping[str, Bound | None]) -> str:
+    """Return the figures as a table of Markdown."""
+    words = {"<=": "at most", ">=": "at least"}
+    lines = ["| Key | Value | Aim |", "|---|---|---|"]
+    for key, bound in aims.items():
+        value = value_of(figures, key)
+        if value is not None:
+            aim = "" if bound is None else f"{words[bound[0]]} {bound[1]:g}"
+            lines.append(f"| `{key}` | {value:,} | {aim} |")
+    return "\n".join(lines)
