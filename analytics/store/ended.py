@@ -50,7 +50,8 @@ _COUNT = text("""
         RETURNING e.run_id, e.run_created_at, e.ended_at
     ), ended AS (
         SELECT r.*, t.ended_at, coalesce(w.name, '(removed)') AS workflow_name
-        FROM taken t JOIN run r ON r.id = t.run_id AND r.created_at = t.run_created_at
+        FROM taken t CROSS JOIN LATERAL (  -- one by one, whatever the server thinks of how many there are
+            SELECT * FROM run WHERE run.id = t.run_id AND run.created_at = t.run_created_at LIMIT 1) r
         LEFT JOIN workflow w ON w.id = r.workflow_id
         WHERE r.status IN ('completed', 'failed', 'cancelled')
     ), counted AS (

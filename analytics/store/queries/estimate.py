@@ -88,7 +88,7 @@ def estimate(session: Session, run_id: uuid.UUID) -> Estimate | None:
     runs = max(_FEWEST_RUNS, min(MOST_RUNS, _MOST_ROWS // max(1, len(nodes))))
     rows = session.execute(_MEDIANS, {"workflow_id": run.workflow_id, "runs": runs, "use_cache": run.use_cache}).all()
     typical = {(row.node_id, row.kind): float(row.median_s) for row in rows}
-    present = {row.node_id: row for row in session.execute(_PRESENT, {"id": run_id, "created_at": run.created_at})}
+    present = {row[0]: row for row in session.execute(_PRESENT, {"id": run_id, "created_at": run.created_at}).all()}
     steps = [_step(node, typical, present, run.now) for node in nodes]
     path, longest_s = _longest_path(steps)
     unknown = [step.id for step in steps if not step.is_known and not step.is_over]

@@ -3,6 +3,7 @@
 The queue is in ``queue``, one node in ``nodes``, what a run took and will take in ``timeline`` and ``estimate``.
 """
 
+import itertools
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -438,7 +439,7 @@ def _plan_for_values(session: Session) -> None:
 
 def _node_rows(rows: Iterable[Row[Any]]) -> list[NodeRow]:
     """Return rows of the node columns, which stand in the order of the fields, because there may be 10,000."""
-    return [NodeRow(*row) for row in rows]
+    return list(itertools.starmap(NodeRow, rows))
 
 
 def _run_row(row: Row[Any]) -> RunRow:

@@ -117,33 +117,38 @@ class WorkflowStats:
     last_run_at: datetime | None
 
 
-SUMS_BY_DAY = """
-    SELECT workflow_id, day, completed, failed, cancelled, started, duration_s, wait_s, last_run_at
-    FROM workflow_day
-    UNION ALL
-    SELECT r.workflow_id, (r.created_at AT TIME ZONE 'UTC')::date, (r.status = 'completed')::int,
-        (r.status = 'failed')::int, (r.status = 'cancelled')::int, (r.started_at IS NOT NULL)::int,
-        CASE WHEN r.status = 'completed' THEN coalesce(extract(epoch FROM r.finished_at - r.started_at), 0) ELSE 0 END,
-        greatest(0, coalesce(extract(epoch FROM r.started_at - r.queued_at), 0)), r.created_at
-    FROM run_ended e JOIN run r ON r.id = e.run_id AND r.created_at = e.run_created_at
-    WHERE r.status IN ('completed', 'failed', 'cancelled')
+_SUMS = """
+    counted AS MATERIALIZED (
+        SELECT d.workflow_id, d.day, d.completed, d.failed, d.cancelled, d.started, d.duration_s, d.wait_s,
+            d.last_run_at
+        FROM workflow_day d WHERE d.workflow_id IN ({ids})
+    ), pending AS MATERIALIZED (
+        SELECT r.workflow_id, (r.created_at AT TIME ZONE 'UTC')::date AS day,
+            (r.status = 'completed')::int AS completed, (r.status = 'failed')::int AS failed,
+            (r.status = 'cancelled')::int AS cancelled,
+            (r.started_at IS NOT NULL)::int AS started,
+            CASE WHEN r.status = 'completed' THEN coalesce(r.took_s, 0) ELSE 0 END AS duration_s,
+            greatest(0, coalesce(extract(epoch FROM r.started_at - r.queued_at), 0)) AS wait_s,
+            r.created_at AS last_run_at
+        FROM (SELECT run_id, run_created_at FROM run_ended LIMIT 20000) e CROSS JOIN LATERAL (
+            SELECT * FROM run WHERE run.id = e.run_id AND run.created_at = e.run_created_at LIMIT 1) r
+        WHERE r.status IN ('completed', 'failed', 'cancelled') AND r.workflow_id IN ({ids})
+    ), sums AS (SELECT * FROM counted UNION ALL SELECT * FROM pending)
 """
-"""The sums by day, and the runs that ended since they were made."""
+"""The sums by day, and runs that ended since they were made; read one by one, whatever is known of the outbox."""
 
 _SELECT = f"""
+    WITH chosen AS MATERIALIZED ({{workflows}}), {_SUMS.format(ids="SELECT id FROM chosen")},
+    recent AS (
+        SELECT workflow_id, sum(completed)::int AS completed, sum(failed)::int AS failed,
+            sum(cancelled)::int AS cancelled, sum(duration_s)::float8 AS duration_s
+        FROM sums WHERE day > (now() AT TIME ZONE 'UTC')::date - 30 GROUP BY workflow_id
+    ), last AS (SELECT workflow_id, max(last_run_at) AS last_run_at FROM sums GROUP BY workflow_id)
     SELECT w.id, w.name, w.description, w.current_version, w.owner, w.builtin, w.tags, w.created_at, w.origin,
-        s.completed, s.failed, s.cancelled, s.duration_s, o.open_runs, o.open_30d, c.next_at,
+        coalesce(s.completed, 0) AS completed, coalesce(s.failed, 0) AS failed, coalesce(s.cancelled, 0) AS cancelled,
+        coalesce(s.duration_s, 0) AS duration_s, o.open_runs, o.open_30d, c.next_at,
         greatest(l.last_run_at, o.last_run_at) AS last_run_at {{more}}
-    FROM ({{workflows}}) w {{join}}
-    LEFT JOIN LATERAL (
-        SELECT coalesce(sum(d.completed), 0)::int AS completed, coalesce(sum(d.failed), 0)::int AS failed,
-            coalesce(sum(d.cancelled), 0)::int AS cancelled, coalesce(sum(d.duration_s), 0)::float8 AS duration_s
-        FROM ({SUMS_BY_DAY}) d
-        WHERE d.workflow_id = w.id AND d.day > (now() AT TIME ZONE 'UTC')::date - 30
-    ) s ON true
-    LEFT JOIN LATERAL (
-        SELECT max(d.last_run_at) AS last_run_at FROM ({SUMS_BY_DAY}) d WHERE d.workflow_id = w.id
-    ) l ON true
+    FROM chosen w {{join}} LEFT JOIN recent s ON s.workflow_id = w.id LEFT JOIN last l ON l.workflow_id = w.id
     LEFT JOIN LATERAL (
         SELECT count(*)::int AS open_runs, max(a.run_created_at) AS last_run_at,
             (count(*) FILTER (WHERE a.run_created_at > now() - interval '30 days'))::int AS open_30d
@@ -242,19 +247,19 @@ _VERSION = """
     FROM workflow_version v JOIN workflow w ON w.id = v.workflow_id
 """
 _BY_DAY = text(f"""
+    WITH {_SUMS.format(ids=":workflow_id")}
     SELECT g.day, coalesce(sum(d.started), 0)::int AS started, coalesce(sum(d.completed), 0)::int AS completed,
         coalesce(sum(d.failed), 0)::int AS failed, coalesce(sum(d.cancelled), 0)::int AS cancelled,
         coalesce(sum(d.duration_s), 0)::float8 AS duration_s, coalesce(sum(d.wait_s), 0)::float8 AS wait_s,
         max(d.last_run_at) AS last_run_at
     FROM (SELECT (now() AT TIME ZONE 'UTC')::date - g AS day FROM generate_series(0, :days - 1) g) g
-    LEFT JOIN ({SUMS_BY_DAY}) d ON d.workflow_id = :workflow_id AND d.day = g.day
-    GROUP BY g.day ORDER BY g.day
+    LEFT JOIN sums d ON d.day = g.day GROUP BY g.day ORDER BY g.day
 """)  # noqa: S608 - constants
 _PERCENTILES = text("""
     SELECT count(*)::int AS samples, percentile_cont(0.5) WITHIN GROUP (ORDER BY took_s) AS p50_s,
         percentile_cont(0.95) WITHIN GROUP (ORDER BY took_s) AS p95_s
-    FROM (SELECT extract(epoch FROM finished_at - started_at)::float8 AS took_s FROM run
-        WHERE workflow_id = :workflow_id AND status = 'completed' AND started_at IS NOT NULL
+    FROM (SELECT took_s FROM run
+        WHERE workflow_id = :workflow_id AND status = 'completed' AND took_s IS NOT NULL
         ORDER BY created_at DESC, id DESC LIMIT :newest) newest
 """)
 
