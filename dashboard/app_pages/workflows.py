@@ -52,6 +52,8 @@ def draw_list() -> None:
     )
     if found.pages > 1:
         st.pagination(found.pages, key="page", bind="query-params")
+    if all(row.last_run_at is None for row in found.items):
+        st.caption("No run yet: open a workflow to start it, or give it a schedule or a trigger.")
     st.caption(f"{formats.plural(found.total, 'workflow')}; figures are of the last 30 days, by day in UTC.")
     if row is not None:
         go("workflows", filters, workflow=found.items[row].name)
