@@ -2,6 +2,7 @@
 
 First the shape, by JSON Schema; then the meaning: parameters, ids, needs and branches, cycles, each node's
 configuration, and whether each template names something that will be there. A body is checked as a graph of its own.
+Objects of JSON are dictionaries here: :func:`worker.workflow.source.read_value` lets nothing else in.
 """
 
 import difflib
@@ -119,7 +120,7 @@ class _Sight:
 
 def definition_problems(value: Any) -> list[Problem]:
     """Return everything that keeps *value*, a JSON value, from being a definition; of very much, the first part."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return [Problem((), "a definition is a mapping with `name` and `nodes`")]
     return list(itertools.islice(_problems(value), MAX_FOUND))
 
@@ -128,7 +129,7 @@ def _problems(value: Mapping[str, Any]) -> Iterator[Problem]:
     yield from (Problem(path, reason) for path, reason in violations(_shape(), value, most=MAX_FOUND))
     params = value.get("params", {})
     sight = _Sight(ROOTS, _param_names(params))
-    if isinstance(params, Mapping):
+    if isinstance(params, dict):
         yield from _params_problems(params)
     yield from (Problem(*found) for found in duration_problems(value, "timeout", least_s=1.0, most_s=MAX_RUN_TIMEOUT_S))
     yield from _key_problems(value, sight)
@@ -157,8 +158,8 @@ def _shape() -> jsonschema_rs.Validator:
 
 def _param_names(params: Any) -> frozenset[str] | None:
     """Return the only names there can be; None: others may be given, too."""
-    known = params.get("properties", {}) if isinstance(params, Mapping) else None
-    if not isinstance(known, Mapping) or params.get("additionalProperties") is not False:
+    known = params.get("properties", {}) if isinstance(params, dict) else None
+    if not isinstance(known, dict) or params.get("additionalProperties") is not False:
         return None
     return frozenset(known)
 
@@ -174,7 +175,7 @@ def _params_problems(params: Mapping[str, Any]) -> list[Problem]:
 
 def _key_problems(value: Mapping[str, Any], sight: _Sight) -> Iterator[Problem]:
     concurrency = value.get("concurrency")
-    if isinstance(concurrency, Mapping):
+    if isinstance(concurrency, dict):
         only_params = replace(sight, roots=("params",))
         yield from _reference_problems(concurrency.get("key"), ("concurrency", "key"), only_params, None, None)
 
@@ -186,8 +187,8 @@ def _count(nodes: Any) -> int:
         items = open_lists.pop()
         if isinstance(items, list):
             found += len(items)
-            bodies = (item["body"] for item in items if isinstance(item, Mapping) and "body" in item)
-            open_lists += [body.get("nodes") for body in bodies if isinstance(body, Mapping)]
+            bodies = (item["body"] for item in items if isinstance(item, dict) and "body" in item)
+            open_lists += [body.get("nodes") for body in bodies if isinstance(body, dict)]
     return found
 
 
@@ -203,7 +204,7 @@ class _Scope:
         self._items = [
             (place, item)
             for place, item in enumerate(listed if isinstance(listed, list) else ())
-            if isinstance(item, Mapping) and isinstance(item.get("id"), str)
+            if isinstance(item, dict) and isinstance(item.get("id"), str)
         ]
         self._by_id: dict[str, tuple[int, Mapping[str, Any]]] = {}
         for place, item in self._items:
@@ -243,7 +244,7 @@ class _Scope:
         if needed.get("kind") != "branch":
             return f"{node_id!r} is no `branch`, so there is no branch {branch!r} of it"
         config = needed.get("config")
-        names = branch_names(config) if isinstance(config, Mapping) else ()
+        names = branch_names(config) if isinstance(config, dict) else ()
         if branch not in names:
             return f"{node_id!r} has no branch {branch!r}{_close(branch, names)}"
         return None
@@ -270,7 +271,7 @@ class _Scope:
 
     def _body_problems(self, at: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
         body = item.get("body")
-        if not isinstance(body, Mapping):
+        if not isinstance(body, dict):
             return
         if self._depth == MAX_BODY_DEPTH:
             yield Problem((*at, "body"), f"bodies are nested deeper than {MAX_BODY_DEPTH}")
@@ -283,7 +284,7 @@ class _Scope:
 
 def _config_problems(kind: NodeKind, at: Path, item: Mapping[str, Any]) -> Iterator[Problem]:
     config = item.get("config", {})
-    if not isinstance(config, Mapping):
+    if not isinstance(config, dict):
         return
     found = violations(config_validator(kind.name), config, templated=True)
     yield from (Problem((*at, "config", *path), reason) for path, reason in found)
@@ -301,7 +302,7 @@ def _templates_in(value: Any) -> Iterator[str]:
         current = open_values.pop()
         if has_template(current):
             yield current
-        elif isinstance(current, Mapping):
+        elif isinstance(current, dict):
             open_values += current.values()
         elif isinstance(current, list):
             open_values += current
@@ -321,7 +322,7 @@ def _field_problems(kind: NodeKind, item: Mapping[str, Any]) -> Iterator[tuple[P
     yield from duration_problems(item, "timeout", most_s=MAX_RUN_TIMEOUT_S if steered else MAX_NODE_TIMEOUT_S)
     yield from duration_problems(item, "cache", most_s=MAX_CACHE_S)
     backoff = item.get("backoff")
-    if isinstance(backoff, Mapping):
+    if isinstance(backoff, dict):
         for name in ("base", "cap"):
             found = duration_problems(backoff, name, most_s=MAX_BACKOFF_S)
             yield from ((("backoff", *path), reason) for path, reason in found)

@@ -59,6 +59,7 @@ DEFAULT_MAX_PARALLEL = 64
 NO_TIMEOUT = timedelta.max
 """The timeout of a node that the engine steers, unless it is given: it may take as long as it takes."""
 
+_NO_BRANCHES: Mapping[str, tuple[str, ...]] = {}
 _PLACE = re.compile(r"\[\d+\]", re.ASCII)
 
 
@@ -380,10 +381,10 @@ def _node(item: Mapping[str, Any]) -> Node:
     )
 
 
-def _needs(written: Sequence[str]) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+def _needs(written: Sequence[str]) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
     """Return plain ids in their order, and the branches named of each."""
     if not any(["." in need for need in written]):  # noqa: C419 - twice as fast, and there may be 10,000
-        return tuple(written), {}
+        return tuple(written), _NO_BRANCHES
     branches: dict[str, tuple[str, ...]] = {}
     ids: dict[str, None] = {}
     for need in written:

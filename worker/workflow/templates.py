@@ -26,6 +26,7 @@ MAX_PATH = 500
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _PATH = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_0-9][\w-]*|\[\d{1,6}\])*", re.ASCII)
 _INTERNAL = re.compile(r"__\w+__", re.ASCII)
+_CONTAINERS = (dict, list)
 _ABSENT = object()
 _PART = re.compile(r"[\w-]+", re.ASCII)
 
@@ -113,7 +114,7 @@ def _find_templates(
         if isinstance(inner, str):
             if "{{" in inner:
                 found.append((inner, (*path, key)))
-        elif isinstance(inner, list | dict):
+        elif isinstance(inner, _CONTAINERS):
             path.append(key)
             _find_templates(inner, path, found)
             path.pop()
