@@ -246,7 +246,7 @@ def timeline(context: AppContext, run_id: uuid.UUID) -> timelines.Timeline | Non
         return timelines.timeline(session, run_id)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@_question(fresh_for=_SOON, role=Role.ANALYST)
 def estimate(context: AppContext, run_id: uuid.UUID) -> estimates.Estimate | None:
     """Return how long a run still takes, or None when it has ended."""
     with session_scope(context.engine) as session:
