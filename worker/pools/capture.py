@@ -102,7 +102,11 @@ class LoggedRecords(logging.Handler):
         if record.name.partition(".")[0] in _OUR_LOGGERS:
             return
         say: Callable[[str], None] = getattr(self._log, _level(record.levelno))
-        say(f"{record.name}: {record.getMessage()}")
+        try:
+            message = self.format(record)
+        except (TypeError, ValueError, KeyError):  # The library's arguments do not fit its message.
+            message = str(record.msg)
+        say(f"{record.name}: {message}")
 
 
 @contextmanager

@@ -31,6 +31,7 @@ __all__ = [
     "ArtifactBox",
     "ArtifactRow",
     "StoredArtifact",
+    "count_stored",
     "insert",
     "insert_now",
     "load_output",
@@ -51,20 +52,20 @@ OUTPUT_NAME = "output.json"
 
 _MAX_NAME = 200
 _COLUMNS: Final = (
-    ("id", "uuid"),
-    ("run_created_at", "timestamptz"),
-    ("run_id", "uuid"),
-    ("node_id", "text"),
-    ("map_index", "int4"),
-    ("name", "text"),
-    ("media_type", "text"),
-    ("size_bytes", "int8"),
-    ("sha256", "bytea"),
-    ("content", "bytea"),
+    "id",
+    "run_created_at",
+    "run_id",
+    "node_id",
+    "map_index",
+    "name",
+    "media_type",
+    "size_bytes",
+    "sha256",
+    "content",
 )
+# Row by row, because the driver would escape the contents of an array byte by byte.
 _INSERT = text(
-    f"INSERT INTO artifact ({', '.join(name for name, _ in _COLUMNS)})"  # noqa: S608 - constants
-    f" SELECT * FROM unnest({', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in _COLUMNS)})"
+    f"INSERT INTO artifact ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"  # noqa: S608
     " ON CONFLICT DO NOTHING"
 )
 _READ = text("SELECT id, name, media_type, size_bytes, sha256, content FROM artifact WHERE id = :id")
@@ -153,14 +154,14 @@ async def insert(connection: AsyncConnection, rows: Sequence[ArtifactRow]) -> No
     """Store *rows* in the transaction of *connection*; what is there already stays."""
     if rows:
         await connection.execute(_INSERT, _values(rows))
-        _count(rows)
+        count_stored(rows)
 
 
 def insert_now(session: Session, rows: Sequence[ArtifactRow]) -> None:
     """Store *rows* in the transaction of *session*; what is there already stays."""
     if rows:
         session.execute(_INSERT, _values(rows))
-        _count(rows)
+        count_stored(rows)
 
 
 def read_artifact(session: Session, artifact_id: uuid.UUID) -> StoredArtifact | None:
@@ -221,10 +222,11 @@ def _row(address: NodeAddress, name: str, media_type: str, content: bytes) -> Ar
     )
 
 
-def _values(rows: Sequence[ArtifactRow]) -> dict[str, list[Any]]:
-    return {name: [getattr(row, name) for row in rows] for name, _ in _COLUMNS}
+def _values(rows: Sequence[ArtifactRow]) -> list[dict[str, Any]]:
+    return [{name: getattr(row, name) for name in _COLUMNS} for row in rows]
 
 
-def _count(rows: Sequence[ArtifactRow]) -> None:
+def count_stored(rows: Iterable[ArtifactRow]) -> None:
+    """Count *rows* in the metrics; for those who store them by a statement of their own."""
     for row in rows:
         ARTIFACT_BYTES.labels("output" if row.name == OUTPUT_NAME else "file").inc(row.size_bytes)

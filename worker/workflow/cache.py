@@ -308,8 +308,9 @@ class NodeCache:
                 await self._turn(connection)
         except asyncio.CancelledError:
             self._released += [key for key, flight in self._flights.items() if flight.state == "ours"]
-            with contextlib.suppress(psycopg.Error):
-                await self._send_ends(connection)
+            with contextlib.suppress(psycopg.Error, TimeoutError):
+                async with asyncio.timeout(_LONGEST_WAIT_S):
+                    await self._send_ends(connection)
             raise
 
     async def _turn(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:

@@ -24,6 +24,7 @@ from analytics.store.engine import translated
 from worker.doors.control import CONTROL_CHANNEL
 from worker.doors.queueing import RUNS_CHANNEL
 from worker.workflow import statements
+from worker.workflow.artifacts import count_stored
 from worker.workflow.literals import array, arrays
 from worker.workflow.records import (
     AttemptRecord,
@@ -288,6 +289,7 @@ async def _send_artifacts(driver: psycopg.AsyncConnection[Any], owner: str, batc
         values = _fence(owner, [change for change, _ in rows])
         values |= {name: [getattr(artifact, name) for _, artifact in rows] for name in names}
         await driver.execute(statements.ARTIFACTS, values)
+        count_stored(artifact for _, artifact in rows)
 
 
 async def _send_ends(

@@ -53,7 +53,7 @@ ARTIFACTS: LiteralString = (
     " content) SELECT x.id, x.run_created_at, x.run_id, x.node_id, x.map_index, x.name, x.media_type, x.size_bytes,"
     " x.sha256, x.content FROM unnest(%(id)s::uuid[], %(run_created_at)s::timestamptz[], %(run_id)s::uuid[],"
     " %(epoch)s::int4[], %(node_id)s::text[], %(map_index)s::int4[], %(name)s::text[], %(media_type)s::text[],"
-    " %(size_bytes)s::int8[], %(sha256)s::bytea[], %(content)s::bytea[]) AS x(id, run_created_at, run_id, epoch,"
+    " %(size_bytes)s::int8[], %(sha256)b::bytea[], %(content)b::bytea[]) AS x(id, run_created_at, run_id, epoch,"
     " node_id, map_index, name, media_type, size_bytes, sha256, content)" + _OURS + " ON CONFLICT DO NOTHING"
 )
 WAITS: LiteralString = (

@@ -46,6 +46,7 @@ def closes():
 
 def library():
     logging.getLogger("lib").warning("of %s", "a library")
+    logging.getLogger("lib").error("%d", "no number")
     ctypes.CDLL(None).puts(b"of C")
     subprocess.run(["echo", "of a program"], check=True)
 

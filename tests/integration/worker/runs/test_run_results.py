@@ -110,6 +110,18 @@ def test_a_large_output_is_kept_beside_its_row_and_reaches_templates_also_after_
     assert kept.size_bytes == len(kept.content) == 2 * LARGE + 2
 
 
+@pytest.mark.parametrize("kind", ["test.wait", "test.child"])
+def test_an_output_near_the_limit_holds_nobody_up(engine, quick, door, kind):
+    store(
+        engine, "w",
+        node("big", kind=kind, value="ab", repeat=7_500_000, timeout="60s"),
+        node("count", "big", kind="transform", input="{{ nodes.big.output }}", steps=[{"count": True}]),
+    )  # fmt: skip
+    with model_worker(quick), token_worker(quick):
+        assert ended(engine, queue(door, "w"), within_s=40).output == {"count": 15_000_000}
+    assert question(engine, "SELECT size_bytes FROM artifact")[0].size_bytes == 15_000_002
+
+
 def test_a_large_result_from_the_cache_belongs_to_its_own_run(engine, quick, door, log):
     kept = node("big", kind="test.kept", cache="10m", value="ab", repeat=LARGE, log=str(log))
     store(
