@@ -86,7 +86,8 @@ def test_what_a_node_prints_is_in_its_log_with_what_it_logs(asker):
 
 def test_libraries_c_and_started_programs_are_heard(asker):
     told = asker("library")
-    assert sorted(told.texts) == ["lib: %d", "lib: of a library", "of C", "of a program"]
+    assert told.answer.failure is None
+    assert {"lib: %d", "lib: of a library", "of C", "of a program"} <= set(told.texts)
 
 
 def test_a_node_that_prints_a_gigabyte_is_capped_and_neither_slow_nor_held(asker):
