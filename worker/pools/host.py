@@ -49,6 +49,9 @@ _REFILL_S = 0.004
 _LONGEST_TIMER_S = 60.0
 """Runs that wait longer are woken by the reconciler, which looks every few seconds."""
 
+_RECONCILE_S = 2.0
+"""How long at most a run whose lease has ended waits for somebody to notice."""
+
 _log = get_logger(__name__)
 
 
@@ -337,7 +340,7 @@ class RunHost:
     async def _reconcile_forever(self) -> None:
         lease = self._process.settings.worker.lease
         while True:
-            await asyncio.sleep(beat_s(lease))
+            await asyncio.sleep(min(_RECONCILE_S, beat_s(lease)))
             try:
                 await asyncio.to_thread(reconcile, self._process.engine, self._process.redis, grace=2 * lease / 3)
             except DependencyError as error:
