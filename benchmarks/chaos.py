@@ -364,6 +364,8 @@ def clock_step(stand: Stand, *, forward: bool) -> Report:
     run_ids = queue_many(stand, plain, SLOTS)
     wait_in_flight(stand, run_ids)
     stepped_at = now(stand)
+    if not forward:
+        worker.send(signal.SIGSTOP)  # So that it cannot renew its leases between the step and its end.
     shift_clock(stand, forward=forward)
     without: list[int] = []
     if not forward:
