@@ -114,10 +114,15 @@ def expected_marks(shape: Shape) -> set[tuple[str, int]]:
 
 
 def precedes(shape: Shape) -> dict[int, set[int]]:
-    """For each place every place that has to end before it begins."""
+    """For each place every place that has to end before it begins.
+
+    What a skipped node needs does not count: it is skipped as soon as one of its needs is not met.
+    """
     before: dict[int, set[int]] = {}
+    completed = completed_places(shape)
     for place, needs in enumerate(shape.needs):
-        before[place] = {need for need, _ in needs}.union(*(before[need] for need, _ in needs))
+        earlier = {need for need, _ in needs}
+        before[place] = earlier.union(*(before[need] for need in earlier if completed[need]))
     return before
 
 
