@@ -49,7 +49,7 @@ def parts(stand: Stand, workers: list[Any], *, quick: bool) -> dict[str, Callabl
         "start": lambda: single.start_ms(stand, 30 if quick else 100),
         "throughput": lambda: throughput.measure(stand, workers, sizes, with_prefect=not quick),
         "share": lambda: single.execution_share(stand, 1 if quick else 3),
-        "montage": lambda: single.montage_run(stand, 5, idle=not quick),
+        "montage": lambda: single.montage_run(stand, 5),
         "makespan": lambda: single.makespan(
             stand, bound_s=5.0 if quick else 10.0, at_once=9 if quick else 6, sizes=SIZES[:3] if quick else SIZES
         ),
