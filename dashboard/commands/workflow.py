@@ -57,10 +57,10 @@ def take_in(files: Sequence[str], *, dry_run: bool) -> Answer:
                 taken.append((name, Taken(None, Outcome.REFUSED, problems=_problems_of(error))))
             else:
                 taken += [(name, item) for item in report.items]
-    table = Table(("FILE", "WORKFLOW", "RESULT", "VERSION"))
+    table = Table(("WORKFLOW", "RESULT", "VERSION", "FILE"))
     refusals: list[str] = []
     for name, item in taken:
-        table.rows.append((name, item.name or DASH, item.outcome.value, str(item.version or DASH)))
+        table.rows.append((item.name or DASH, item.outcome.value, str(item.version or DASH), name))
         refusals += _problem_lines(name, item.problems)
     done = not any(item.outcome is Outcome.REFUSED for _, item in taken)
     note = ["nothing was stored, because this was a dry run"] if dry_run else []

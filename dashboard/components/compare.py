@@ -189,9 +189,9 @@ def draw_nodes(comparison: RunComparison) -> None:
 
 
 def candidate_words(row: RunRow, left: uuid.UUID | None) -> str:
-    """Return a run as it stands in a choice of runs to compare with."""
+    """Return a run as it stands in a choice of runs to compare with: no two alike, since a choice goes by its words."""
     look = look_of(RUN_LOOKS, row.status)
     took = f", {formats.duration(row.duration_s)}" if row.duration_s is not None else ""
     own = " (the left one)" if row.id == left else ""
     moment = formats.moment(row.queued_at, viewer_zone(), seconds=False)
-    return f"{row.workflow_name}, {moment}, {look.word.lower()}{took}{own}"
+    return f"{row.workflow_name}, {moment}, {look.word.lower()}{took}, {row.id.hex[-6:]}{own}"

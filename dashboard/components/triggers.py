@@ -105,7 +105,7 @@ def draw_one(row: TriggerRow, host: str, *, can_change: bool) -> Wish | None:
             st.caption("Send a JSON object to this address, signed with its secret.")
             st.code(address(row.name, host), language=None)
             with st.expander("How to sign", icon=":material/terminal:"):
-                st.code(example(row.name, host), language="bash")
+                st.code(example(row.name, host), language=None)
                 st.caption("A webhook of GitHub signed with the same secret is taken as well.")
         _draw_values(row)
     return wish

@@ -166,7 +166,7 @@ def draw_definition(detail: WorkflowDetail) -> None:
         levels=len(nodes) > 1,
     )
     with st.expander(f"Definition, version {detail.row.current_version}", icon=":material/code:"):
-        st.code(source_of(detail.spec), language="yaml")
+        st.code(source_of(detail.spec), language=None)
 
 
 def source_of(spec: Mapping[str, Any]) -> str:

@@ -127,7 +127,8 @@ def opened_pdf(name: str, content: bytes) -> Iterator[pypdfium2.PdfDocument]:
         try:
             document = pypdfium2.PdfDocument(content)
         except pypdfium2.PdfiumError as error:
-            if error.err_code == pdfium.FPDF_ERR_PASSWORD:
+            # PDFium may still tell of the document before, so that its word alone does not count.
+            if error.err_code == pdfium.FPDF_ERR_PASSWORD and b"/Encrypt" in content:
                 raise InputError(
                     f"{name!r} needs a password; nothing was read. Remove the password and upload it again.",
                     reason="encrypted_pdf",

@@ -90,12 +90,16 @@ def test_every_page_has_a_file_and_a_question():
     assert [page.key for page in PAGES if "?" not in page.summary] == []
 
 
+WATCH = {"overview", "agents", "slos"}
+WORK = WATCH | {"workflows", "editor", "runs", "run", "compare", "ocr", "mcp", "queue"}
+
+
 @pytest.mark.parametrize(
     ("role", "keys"),
     [
-        (Role.VIEWER, {"overview", "agents", "slos"}),
-        (Role.ANALYST, {"overview", "agents", "slos", "workflows", "run", "ocr", "mcp", "queue"}),
-        (Role.OPERATOR, {"overview", "agents", "slos", "workflows", "run", "ocr", "mcp", "queue"}),
+        (Role.VIEWER, WATCH),
+        (Role.ANALYST, WORK),
+        (Role.OPERATOR, WORK),
         (Role.ADMIN, {page.key for page in PAGES}),
     ],
 )

