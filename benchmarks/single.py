@@ -87,7 +87,9 @@ def definition_of(dag: Dag, *, scale: float | None, kind: str, **more: Any) -> d
     nodes = []
     for task, needs in dag.needs.items():
         estimate = dag.seconds[task] if scale is None else dag.seconds[task] * scale
-        config: dict[str, Any] = {"number": "{{ params.number }}"} if scale is None else {"seconds": round(estimate, 6)}
+        config: dict[str, Any] = (
+            {"number": "{{ params.number }}", "given": task} if scale is None else {"seconds": round(estimate, 6)}
+        )
         features: dict[str, Any] = {"retries": 3, "cache": "10m"} if scale is None else {}
         nodes.append(node(task, kind, needs, estimated_duration_s=round(estimate, 6), **features, **config))
     return {"name": dag.name, "params": NUMBERED, "nodes": nodes, **more}

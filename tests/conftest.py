@@ -119,18 +119,23 @@ def no_helmsight_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 _NEVER_SKIPPED_IN_CI = ("integration", "acceptance", "browser", "prometheus")
 
 
-@pytest.hookimpl(tryfirst=True)
+_WHOLE = (ACCEPTANCE_TESTS, BROWSER_TESTS)
+"""Folders whose tests share a started product."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a file, or of a folder that shares a product, in one process."""
+    whole = next((folder for folder in _WHOLE if item.path.is_relative_to(folder)), item.path)
+    item.add_marker(pytest.mark.xdist_group(str(whole.relative_to(TESTS))))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a started product, and put it last.
+    """Put what starts the whole product last.
 
     Tests in a browser come last of all because its driver keeps an event loop running in its thread until the end.
     Where two processes share the tests, the product of the acceptance tests then runs beside them.
     """
-    whole = (ACCEPTANCE_TESTS, BROWSER_TESTS)
-    items.sort(key=lambda item: [item.path.is_relative_to(folder) for folder in reversed(whole)])
-    for item in items:
-        folder = next((folder for folder in whole if item.path.is_relative_to(folder)), item.path)
-        item.add_marker(pytest.mark.xdist_group(str(folder.relative_to(TESTS))))
+    items.sort(key=lambda item: [item.path.is_relative_to(folder) for folder in reversed(_WHOLE)])
 
 
 @pytest.hookimpl(wrapper=True)
