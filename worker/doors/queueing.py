@@ -17,7 +17,7 @@ from analytics.core.errors import ConflictError, InputError, NotFoundError
 from analytics.core.ids import new_id
 from analytics.core.logging import correlation_id
 from analytics.store.queries import audit
-from analytics.store.queries.runs import queue_position
+from analytics.store.queries.queue import POSITION
 from worker.workflow.definition import Definition, estimated_duration_s
 from worker.workflow.results import to_json
 from worker.workflow.schemas import complete_params
@@ -144,7 +144,6 @@ def queue_in(session: Session, target: Target, new: NewRun, *, step: timedelta) 
             return same, False
     queued = _insert_run(session, target, new, run_id=new_run_id, now=now, step=step)
     _audit(session, queued, target, new)
-    notify_runs(session, [queued.run_id])
     return queued, True
 
 
@@ -223,17 +222,22 @@ def params_json(params: Mapping[str, Any]) -> str:
     return encoded
 
 
-def estimate(session: Session, target: Target) -> float | None:
-    """Return how many seconds a run of *target* usually takes, or None when nothing is known."""
-    mean: float | None = session.scalar(
-        text(
-            "SELECT avg(extract(epoch FROM finished_at - started_at))::float8 FROM (SELECT finished_at, started_at"
-            " FROM run WHERE workflow_id = :workflow_id AND created_at > now() - interval '30 days'"
-            " AND status = 'completed' ORDER BY created_at DESC LIMIT 20) AS newest"
-        ),
-        {"workflow_id": target.workflow_id},
-    )
-    return mean if mean is not None else estimated_duration_s(target.definition)
+def _outlook(session: Session, target: Target, run_id: uuid.UUID) -> tuple[int, float | None]:
+    """Return the place of *run_id* in the queue, 0 when it is not there, and the seconds a run of *target* takes.
+
+    These are the mean of the newest completed runs, else what the definition says, else None.
+    """
+    row = session.execute(_OUTLOOK, {"id": run_id, "workflow_id": target.workflow_id}).one()
+    usual: float | None = row.mean if row.mean is not None else estimated_duration_s(target.definition)
+    return row.position or 0, usual
+
+
+_OUTLOOK = text(
+    f"SELECT ({POSITION}) AS position, (SELECT avg(extract(epoch FROM finished_at - started_at))::float8 FROM"  # noqa: S608
+    " (SELECT finished_at, started_at FROM run WHERE workflow_id = :workflow_id"
+    " AND created_at > now() - interval '30 days' AND status = 'completed' ORDER BY created_at DESC LIMIT 20) AS newest"
+    ") AS mean"
+)
 
 
 def _insert_run(
@@ -263,14 +267,16 @@ def _insert_run(
         "use_cache": new.use_cache,
         "nodes_total": len(target.definition.nodes),
         "input": params_json(full),
+        "channel": RUNS_CHANNEL,
     }
     session.execute(_INSERT, values)
+    position, usual_s = _outlook(session, target, run_id)
     return QueuedRun(
         run_id=run_id,
         created_at=now,
         status="queued",
-        position=queue_position(session, run_id) or 0,
-        estimated_duration_s=estimate(session, target),
+        position=position,
+        estimated_duration_s=usual_s,
         document_id=new.document_id,
     )
 
@@ -284,6 +290,7 @@ _INSERT = text(
     " use_cache, nodes_total, input, queued_at) VALUES (:id, :now, :workflow_id, :version, 'queued', :priority,"
     " :requested_by, :trigger, :correlation_id, :parent_run_id, :parent_node, :source_run_id, :schedule_id,"
     " :scheduled_for, :tags, :concurrency_key, :idempotency_key, :use_cache, :nodes_total, CAST(:input AS jsonb), :now)"
+    " RETURNING pg_notify(:channel, CAST(id AS text))"
 )
 
 
@@ -326,12 +333,13 @@ def _reserve_key(
                 " parameters; nothing was queued. Send another key.",
                 run_id=str(held.run_id),
             )
+        position, usual_s = _outlook(session, target, held.run_id)
         return QueuedRun(
             run_id=held.run_id,
             created_at=held.run_created_at,
             status=held.status,
-            position=queue_position(session, held.run_id) or 0,
-            estimated_duration_s=estimate(session, target),
+            position=position,
+            estimated_duration_s=usual_s,
         )
 
 

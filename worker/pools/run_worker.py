@@ -6,6 +6,7 @@ a full worker leaves it to another; with it go as many more as one claim can ans
 Tokens make the start fast; without Redis the host still looks every few seconds.
 """
 
+import gc
 import time
 import uuid
 from contextlib import suppress
@@ -62,6 +63,8 @@ def run_worker(settings: Settings, *, backoff: Backoff | None = None) -> None:
         process.slots_used = lambda: host.slots_used
         host.start()
         runs.bind(lambda: _claim(process, host))
+        gc.collect()
+        gc.freeze()  # What lives as long as the process need not be looked at again.
         try:
             work_until_stopped(process, lambda: RunWorker(process, host))
         finally:

@@ -112,16 +112,17 @@ class WaitRow:
     waited_s: float
 
 
+POSITION = (
+    "SELECT 1 + (SELECT count(*) FROM run_active o WHERE o.status = 'queued'"
+    " AND (o.rank, o.run_id) < (a.rank, a.run_id))"
+    " FROM run_active a WHERE a.run_id = :id AND a.status = 'queued'"
+)
+"""The place in the queue of the run ``:id``, to stand in other statements."""
+
+
 def queue_position(session: Session, run_id: uuid.UUID) -> int | None:
     """Return the place of *run_id* in the queue, from 1, or None when it is not queued."""
-    position: int | None = session.scalar(
-        text(
-            "SELECT 1 + (SELECT count(*) FROM run_active o WHERE o.status = 'queued'"
-            " AND (o.rank, o.run_id) < (a.rank, a.run_id))"
-            " FROM run_active a WHERE a.run_id = :id AND a.status = 'queued'"
-        ),
-        {"id": run_id},
-    )
+    position: int | None = session.scalar(text(POSITION), {"id": run_id})
     return position
 
 
