@@ -123,12 +123,6 @@ _WHOLE = (ACCEPTANCE_TESTS, BROWSER_TESTS)
 """Folders whose tests share a started product."""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a file, or of a folder that shares a product, in one process."""
-    whole = next((folder for folder in _WHOLE if item.path.is_relative_to(folder)), item.path)
-    item.add_marker(pytest.mark.xdist_group(str(whole.relative_to(TESTS))))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what starts the whole product last.
 
