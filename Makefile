@@ -11,7 +11,7 @@ setup: ## make .venv and install everything that running and testing needs
 check: ## lint, format, types and import rules
 	scripts/test --check
 
-test: ## checks, then all tests with coverage
+test: ## checks, then all tests
 	scripts/test
 
 run: ## start everything with demo history
