@@ -165,7 +165,7 @@ def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterab
 
 def _add_buckets(connection: Connection, buckets: Sequence[ledger.Bucket]) -> int:
     """Write *buckets* as demo history where no live bucket stands; return how many were written."""
-    connection.execute(text("CREATE TEMP TABLE demo_bucket (LIKE slo_bucket_5m) ON COMMIT DROP"))
+    connection.execute(text("CREATE TEMP TABLE demo_bucket (LIKE slo_bucket_5m INCLUDING DEFAULTS) ON COMMIT DROP"))
     names = ("slo_id", "bucket_start", "good", "total", "measured_s", "origin")
     rows = ((item.slo_id, item.start, item.good, item.total, item.measured_s, DEMO) for item in buckets)
     _copy(connection, "demo_bucket", names, rows)

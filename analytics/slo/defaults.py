@@ -69,21 +69,12 @@ def _le(bound_s: float) -> str:
 
 
 _ASSESSMENTS = SqlEvents("""
-    SELECT date_bin(CAST(:bucket AS interval), finished_at, CAST('epoch' AS timestamptz)) AS bucket_start,
-           count(*) FILTER (WHERE status = 'completed') AS good, count(*) AS total
+    SELECT finished_at AS at, status = 'completed' AS good
     FROM work_item
-    WHERE kind = 'assessment' AND status IN ('completed', 'failed')
-      AND finished_at >= :since AND finished_at < :until AND origin = 'live'
-    GROUP BY 1
+    WHERE kind = 'assessment' AND status IN ('completed', 'failed') AND origin = 'live'
 """)
 
-_MODEL_CALLS = SqlEvents("""
-    SELECT date_bin(CAST(:bucket AS interval), at, CAST('epoch' AS timestamptz)) AS bucket_start,
-           count(*) FILTER (WHERE ok) AS good, count(*) AS total
-    FROM llm_call
-    WHERE at >= :since AND at < :until AND origin = 'live'
-    GROUP BY 1
-""")
+_MODEL_CALLS = SqlEvents("SELECT at, ok AS good FROM llm_call WHERE origin = 'live'")
 
 _OBJECTIVES = (
     Objective(
@@ -91,7 +82,7 @@ _OBJECTIVES = (
         title="API availability",
         service="api",
         target=Decimal("0.999"),
-        events=counted("helmsight_http_requests_total", matchers=_API, bad=matcher("status_class", "5xx")),
+        indicator=counted("helmsight_http_requests_total", matchers=_API, bad=matcher("status_class", "5xx")),
         description="Requests to the API that were not answered with a server error.",
     ),
     Objective(
@@ -99,7 +90,7 @@ _OBJECTIVES = (
         title="API answers under 500 ms",
         service="api",
         target=Decimal("0.95"),
-        events=answered_within("helmsight_http_request_duration_seconds", 0.5, matchers=_API),
+        indicator=answered_within("helmsight_http_request_duration_seconds", 0.5, matchers=_API),
         description="Requests to the API answered within 500 ms.",
     ),
     Objective(
@@ -107,7 +98,7 @@ _OBJECTIVES = (
         title="API answers under 2 s",
         service="api",
         target=Decimal("0.99"),
-        events=answered_within("helmsight_http_request_duration_seconds", 2.0, matchers=_API),
+        indicator=answered_within("helmsight_http_request_duration_seconds", 2.0, matchers=_API),
         description="Requests to the API answered within 2 s.",
     ),
     Objective(
@@ -115,7 +106,7 @@ _OBJECTIVES = (
         title="Pages under 3 s",
         service="dashboard",
         target=Decimal("0.90"),
-        events=answered_within("helmsight_page_load_duration_seconds", 3.0),
+        indicator=answered_within("helmsight_page_load_duration_seconds", 3.0),
         description="Pages whose first content stood within 3 s, as browsers report it.",
     ),
     Objective(
@@ -123,7 +114,7 @@ _OBJECTIVES = (
         title="Model calls that succeed",
         service="agents",
         target=Decimal("0.99"),
-        events=_MODEL_CALLS,
+        indicator=_MODEL_CALLS,
         description="Calls of language models that returned an answer.",
     ),
     Objective(
@@ -131,7 +122,7 @@ _OBJECTIVES = (
         title="Assessments completed",
         service="projects",
         target=Decimal("0.95"),
-        events=_ASSESSMENTS,
+        indicator=_ASSESSMENTS,
         description="Of the assessments that ended, those that were completed.",
     ),
     Objective(
@@ -139,7 +130,7 @@ _OBJECTIVES = (
         title="SQL statements under 100 ms",
         service="database",
         target=Decimal("0.99"),
-        events=answered_within("helmsight_db_query_duration_seconds", 0.1),
+        indicator=answered_within("helmsight_db_query_duration_seconds", 0.1),
         description="SQL statements of all processes that took at most 100 ms.",
     ),
     Objective(
@@ -147,7 +138,7 @@ _OBJECTIVES = (
         title="Cache hits",
         service="cache",
         target=Decimal("0.80"),
-        events=counted("helmsight_cache_lookups_total", good=matcher("result", "hit")),
+        indicator=counted("helmsight_cache_lookups_total", good=matcher("result", "hit")),
         description="Lookups that a cache could answer.",
     ),
     Objective(
@@ -155,7 +146,7 @@ _OBJECTIVES = (
         title="Live sockets that open",
         service="live",
         target=Decimal("0.995"),
-        events=counted("helmsight_websocket_opens_total", good=matcher("outcome", "ok")),
+        indicator=counted("helmsight_websocket_opens_total", good=matcher("outcome", "ok")),
         description="Attempts to open a live socket that succeeded.",
     ),
 )

@@ -91,16 +91,16 @@ def measure(objective: Objective, interval: Interval, *, session: Session, prom:
     Raises:
         DependencyError: If the source is away.
     """
-    events = objective.events
+    events = objective.indicator
     if isinstance(events, SqlEvents):
         return Measured(objective.id, interval, *postgres.measure(session, events, interval))
-    found = None if prom is None else prometheus.measure(prom, events, interval)
+    found = None if prom is None or not isinstance(events, PromEvents) else prometheus.measure(prom, events, interval)
     return None if found is None else Measured(objective.id, interval, *found)
 
 
 def _read_on(engine: Engine, prom: PromClient | None, source: SourceKind, closed: datetime) -> int:
     """Read *source* up to *closed*, a day a transaction; return how many buckets were written."""
-    wanted = [item for item in objectives() if item.events.kind is source]
+    wanted = [item for item in objectives() if item.indicator.kind is source]
     name = f"slo.{source}"
     with session_scope(engine) as session:
         position = session.scalar(select(Cursor.position).where(Cursor.name == name))
@@ -121,10 +121,10 @@ def _read_part(
 ) -> int:
     """Read the buckets of *interval* and note in the same transaction that they were read."""
     buckets: list[ledger.Bucket] = []
-    if prom is not None and any(isinstance(item.events, PromEvents) for item in wanted):
+    if prom is not None and any(isinstance(item.indicator, PromEvents) for item in wanted):
         buckets = prometheus.prometheus_buckets(prom, wanted, interval)
     with session_scope(engine) as session:
-        if any(isinstance(item.events, SqlEvents) for item in wanted):
+        if any(isinstance(item.indicator, SqlEvents) for item in wanted):
             buckets = postgres.postgres_buckets(session, wanted, interval)
         written = ledger.upsert(session, buckets)
         ledger.roll_up(session, [item.id for item in wanted], since=interval.since, until=interval.until)

@@ -130,7 +130,7 @@ _UPSERT = text("""
     SELECT b.slo_id, b.start, b.good, b.total, b.measured_s, :origin
     FROM unnest(CAST(:ids AS text[]), CAST(:starts AS timestamptz[]), CAST(:goods AS float8[]),
                 CAST(:totals AS float8[]), CAST(:seconds AS float8[])) AS b (slo_id, start, good, total, measured_s)
-    ON CONFLICT (slo_id, bucket_start) DO UPDATE
+    ON CONFLICT (slo_id, group_key, bucket_start) DO UPDATE
     SET good = excluded.good, total = excluded.total, measured_s = excluded.measured_s
     WHERE kept.origin = excluded.origin
 """)
@@ -145,7 +145,7 @@ _ROLL_UP = text("""
       AND bucket_start < date_bin('1 hour', CAST(:until AS timestamptz), CAST('epoch' AS timestamptz))
                          + interval '1 hour'
     GROUP BY 1, 2
-    ON CONFLICT (slo_id, bucket_start) DO UPDATE
+    ON CONFLICT (slo_id, group_key, bucket_start) DO UPDATE
     SET good = excluded.good, total = excluded.total, measured_s = excluded.measured_s,
         demo_total = excluded.demo_total
 """)

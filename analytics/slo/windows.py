@@ -1,12 +1,10 @@
 """Windows of time: pairs of burn-rate windows that can fire, and named periods."""
 
-import enum
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from analytics.core.clock import Interval, require_aware
 from analytics.slo.math import burn_threshold
-from analytics.slo.model import BUCKET
+from analytics.slo.model import BUCKET, BurnPair, Severity
 from analytics.store.partitions import next_month
 
 BURN_WINDOWS = (
@@ -24,23 +22,6 @@ MIN_BAD_EVENTS = 3
 _REACHABLE = 0.9
 _HALFWAY = 0.5
 _SHORT_PART = 12
-
-
-class Severity(enum.StrEnum):
-    """Who must look, and when."""
-
-    PAGE = "page"
-    TICKET = "ticket"
-
-
-@dataclass(frozen=True, slots=True)
-class BurnPair:
-    """A long and a short window; both must burn faster than *factor*."""
-
-    severity: Severity
-    long: timedelta
-    short: timedelta
-    factor: float
 
 
 _SHARES = (

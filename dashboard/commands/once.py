@@ -67,13 +67,11 @@ RUNS_COMPLETED = Objective(
     title="Runs of this demonstration that completed",
     service="worker",
     target=Decimal("0.99"),
-    events=SqlEvents("""
-        SELECT date_bin(CAST(:bucket AS interval), finished_at, CAST('epoch' AS timestamptz)) AS bucket_start,
-               count(*) FILTER (WHERE status = 'completed') AS good, count(*) AS total
+    indicator=SqlEvents("""
+        SELECT finished_at AS at, status = 'completed' AS good
         FROM run
-        WHERE created_at >= :since AND created_at < :until AND finished_at IS NOT NULL
+        WHERE created_at >= now() - interval '1 day' AND finished_at IS NOT NULL
           AND requested_by = 'demo' AND origin = 'live'
-        GROUP BY 1
     """),
     description="Of the runs that this demonstration queued and that ended, those that completed.",
 )

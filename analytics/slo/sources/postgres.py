@@ -17,9 +17,9 @@ def postgres_buckets(session: Session, objectives: Sequence[Objective], interval
     """
     buckets = []
     for item in objectives:
-        if not isinstance(item.events, SqlEvents):
+        if not isinstance(item.indicator, SqlEvents):
             continue
-        counts = {row[0]: (row[1], row[2]) for row in _rows(session, item.events, interval)}
+        counts = {row[0]: (row[1], row[2]) for row in _rows(session, item.indicator, interval)}
         for place in range(interval.length // BUCKET):
             start = interval.since + place * BUCKET
             good, total = counts.get(start, (0, 0))
@@ -35,4 +35,14 @@ def measure(session: Session, events: SqlEvents, interval: Interval) -> tuple[fl
 
 def _rows(session: Session, events: SqlEvents, interval: Interval) -> Sequence[tuple[object, int, int]]:
     parameters = {"since": interval.since, "until": interval.until, "bucket": BUCKET}
-    return [(row[0], row[1], row[2]) for row in session.execute(text(events.statement), parameters)]
+    statement = text(_COUNT.format(rows=events.rows.replace(":", "\\:")))
+    return [(row[0], row[1], row[2]) for row in session.execute(statement, parameters)]
+
+
+_COUNT = """
+    SELECT date_bin(CAST(:bucket AS interval), at, CAST('epoch' AS timestamptz)) AS bucket_start,
+           count(*) FILTER (WHERE good) AS good, count(*) AS total
+    FROM ({rows}) AS slo_event
+    WHERE at >= :since AND at < :until
+    GROUP BY 1
+"""

@@ -22,7 +22,7 @@ def prometheus_buckets(prom: PromClient, objectives: Sequence[Objective], interv
     Raises:
         DependencyError: If Prometheus is away.
     """
-    wanted = {item.id: item.events for item in objectives if isinstance(item.events, PromEvents)}
+    wanted = {item.id: item.indicator for item in objectives if isinstance(item.indicator, PromEvents)}
     if not wanted or interval.length < BUCKET:
         return []
     # A bucket is computed at its end, so the first moment asked for is one bucket after the start.
@@ -30,7 +30,7 @@ def prometheus_buckets(prom: PromClient, objectives: Sequence[Objective], interv
     total = _by_id(prom, wanted, lambda events: events.total, ends, BUCKET)
     part = _by_id(prom, wanted, lambda events: events.good or events.bad or "", ends, BUCKET)
     minutes = Interval(interval.since + _LOOK_EVERY, interval.until + timedelta(seconds=1))
-    present = _by_id(prom, wanted, lambda events: events.present, minutes, _LOOK_EVERY)
+    present = _by_id(prom, wanted, lambda events: events.present or events.total, minutes, _LOOK_EVERY)
     buckets = []
     for slo_id, events in wanted.items():
         seen = _seconds_seen(present.get(slo_id), interval)

@@ -10,8 +10,6 @@ from analytics.store.tables.measurements import (
     Event,
     Lead,
     MetricSample,
-    SloBucket1h,
-    SloBucket5m,
 )
 from analytics.store.tables.projects import Project, Task, WorkItem
 from analytics.store.tables.runs import (
@@ -30,6 +28,15 @@ from analytics.store.tables.runs import (
     WorkflowDay,
 )
 from analytics.store.tables.schedules import RunTrigger, SavedView, Schedule, ScheduleRun
+from analytics.store.tables.slos import (
+    SloAlert,
+    SloBucket1h,
+    SloBucket5m,
+    SloCorrection,
+    SloDefinition,
+    SloReading,
+    SloRevision,
+)
 from analytics.store.tables.workflows import (
     Blob,
     Document,
@@ -77,8 +84,13 @@ __all__ = [
     "SavedView",
     "Schedule",
     "ScheduleRun",
+    "SloAlert",
     "SloBucket1h",
     "SloBucket5m",
+    "SloCorrection",
+    "SloDefinition",
+    "SloReading",
+    "SloRevision",
     "Task",
     "User",
     "UserSession",

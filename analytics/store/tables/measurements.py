@@ -1,4 +1,4 @@
-"""Countable facts: events, leads, metric samples, SLO buckets, annotations."""
+"""Countable facts: events, leads, metric samples, annotations."""
 
 import uuid
 from datetime import datetime
@@ -73,35 +73,6 @@ class MetricSample(Base):
     origin: Mapped[Origin]
 
 
-class SloBucket5m(Base):
-    """Good and total events of one objective in ``[bucket_start, +5 min)``."""
-
-    __tablename__ = "slo_bucket_5m"
-    __table_args__ = (CheckConstraint("good >= 0 AND good <= total", name="good"),)
-
-    slo_id: Mapped[str] = mapped_column(primary_key=True)
-    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
-    good: Mapped[float] = mapped_column(Float(53))
-    total: Mapped[float] = mapped_column(Float(53))
-    measured_s: Mapped[float] = mapped_column(Float(53))
-    """Seconds of the bucket in which the source was seen, 0 to 300; 0 events and 300 s is a quiet service."""
-    origin: Mapped[Origin]
-
-
-class SloBucket1h(Base):
-    """Sums of the 5-minute buckets in ``[bucket_start, +1 h)``."""
-
-    __tablename__ = "slo_bucket_1h"
-
-    slo_id: Mapped[str] = mapped_column(primary_key=True)
-    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
-    good: Mapped[float] = mapped_column(Float(53))
-    total: Mapped[float] = mapped_column(Float(53))
-    measured_s: Mapped[float] = mapped_column(Float(53))
-    demo_total: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
-    """How much of ``total`` is demo history."""
-
-
 class Annotation(Base):
     """A deployment, an incident or a note on the time axis."""
 
@@ -118,6 +89,8 @@ class Annotation(Base):
     title: Mapped[str]
     service: Mapped[str | None]
     origin: Mapped[Origin]
+    created_by: Mapped[str | None]
+    """Who noted it; None for a program that did not say."""
 
 
 class Cursor(Base):

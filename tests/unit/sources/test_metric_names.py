@@ -20,8 +20,8 @@ _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
 def expressions() -> list[str]:
     found: list[str] = []
     for item in objectives():
-        if isinstance(item.events, PromEvents):
-            parts = (item.events.total, item.events.present, item.events.good, item.events.bad)
+        if isinstance(item.indicator, PromEvents):
+            parts = (item.indicator.total, item.indicator.present, item.indicator.good, item.indicator.bad)
             found += [part for part in parts if part]
     for kpi in registry():
         if isinstance(kpi.measure, CounterSource):
