@@ -226,6 +226,11 @@ class CalendarWindow:
         except (ValueError, OSError) as error:
             raise InputError(f"There is no time zone {self.zone!r}; name one like Europe/Berlin.") from error
 
+    @property
+    def length(self) -> timedelta:
+        """Return how long such a span is nominally: 1, 7, 30, 90 or 365 days."""
+        return _NOMINAL[self.unit]
+
 
 Window: TypeAlias = RollingWindow | CalendarWindow
 
@@ -346,7 +351,7 @@ class Objective:
     @property
     def period(self) -> timedelta:
         """Return how long the window is; of a calendar window the nominal length: 1, 7, 30, 90 or 365 days."""
-        return self.window.length if isinstance(self.window, RollingWindow) else _NOMINAL[self.window.unit]
+        return self.window.length
 
 
 _NOMINAL = {

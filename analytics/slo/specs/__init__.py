@@ -1,0 +1,1 @@
+"""Specifications of objectives: the native form, and the forms of other tools."""
