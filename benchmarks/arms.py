@@ -91,15 +91,15 @@ def arm(name: str, script: str, *, python: Path, environment: Mapping[str, str],
         peer.close()
 
 
-def peers_python() -> Path:
-    """Return the interpreter of the peers' environment, made by pip when it is not there yet."""
-    stamp = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+def peers_python(requirements: Path = REQUIREMENTS) -> Path:
+    """Return the interpreter of an environment of peers, made by pip when it is not there yet."""
+    stamp = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = Path(platformdirs.user_cache_dir("helmsight")) / f"peers-{stamp}"
     python = folder / "bin" / "python"
     done = folder / "complete"
     if not done.exists():
         print(f"making the peers' environment in {folder}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)], check=True)
         done.touch()
     return python
