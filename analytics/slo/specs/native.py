@@ -273,30 +273,34 @@ _INDICATORS: dict[str, Callable[[Fields], Indicator | None]] = {
 }
 
 
+_NAMES: Mapping[type[Indicator], str] = {
+    PromEvents: "events",
+    LatencyEvents: "latency",
+    NativeLatencyEvents: "native_latency",
+    BooleanEvents: "boolean",
+    RawRatio: "raw",
+    SqlEvents: "sql",
+    CompositeEvents: "composite",
+}
+
+
 def _dump_indicator(indicator: Indicator) -> dict[str, Any]:
     body: dict[str, Any]
     match indicator:
         case PromEvents(total, present, good, bad, per_second):
-            name = "events"
             body = {"total": total, "good": good, "bad": bad, "present": present, "per_second": per_second or None}
-        case LatencyEvents(histogram, threshold, matchers):
-            name, body = "latency", _dump_histogram(histogram, threshold, matchers)
-        case NativeLatencyEvents(histogram, threshold, matchers):
-            name, body = "native_latency", _dump_histogram(histogram, threshold, matchers)
+        case LatencyEvents(histogram, threshold, matchers) | NativeLatencyEvents(histogram, threshold, matchers):
+            body = {"histogram": histogram, "threshold": _plain_number(threshold), "matchers": matchers}
         case BooleanEvents(metric, matchers):
-            name, body = "boolean", {"metric": metric, "matchers": matchers}
+            body = {"metric": metric, "matchers": matchers}
         case RawRatio(query, is_success):
-            name, body = "raw", {"query": query, "kind": "success" if is_success else "error"}
+            body = {"query": query, "kind": "success" if is_success else "error"}
         case SqlEvents(rows):
-            name, body = "sql", {"rows": textwrap.dedent(rows).strip()}
+            body = {"rows": textwrap.dedent(rows).strip()}
         case CompositeEvents(mode, members):
             items = [{"slo": member.slo_id, "weight": _plain_number(member.weight)} for member in members]
-            name, body = "composite", {"mode": mode.value, "members": items}
-    return {name: _without_empty(body)}
-
-
-def _dump_histogram(histogram: str, threshold: Decimal, matchers: str) -> dict[str, Any]:
-    return {"histogram": histogram, "threshold": _plain_number(threshold), "matchers": matchers}
+            body = {"mode": mode.value, "members": items}
+    return {_NAMES[type(indicator)]: _without_empty(body)}
 
 
 # ---- Alerts ----
