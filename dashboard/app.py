@@ -32,6 +32,7 @@ from dashboard.auth import login
 from dashboard.context import AppContext, build_context, get_context, set_context
 from dashboard.links import DEFAULT_PAGE, PAGES
 from dashboard.live import sockets
+from dashboard.mcp_server import transport as mcp_server
 from dashboard.middleware.bodies import BodyLimitMiddleware
 from dashboard.middleware.bundles import BundlesMiddleware, installed_bundles
 from dashboard.middleware.cors import ListedOriginsMiddleware
@@ -90,7 +91,15 @@ class HelmsightApp(st.App):
 
 def routes() -> list[BaseRoute]:
     """Return every route of ours; Streamlit's come after them."""
-    return [*plain.routes(), *login.routes(), *table.routes(), *hooks.routes(), *sockets.routes(), *plain.last_routes()]
+    return [
+        *plain.routes(),
+        *login.routes(),
+        *table.routes(),
+        *mcp_server.routes(),
+        *hooks.routes(),
+        *sockets.routes(),
+        *plain.last_routes(),
+    ]
 
 
 def middleware() -> list[Middleware]:
@@ -133,6 +142,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await sockets.hub.close()
+        await mcp_server.door.close()
         close_health(context)
         await context.close_async()
         _log.info("dashboard_stopped")

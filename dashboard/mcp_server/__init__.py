@@ -1,0 +1,1 @@
+"""Our own MCP server: what the objectives say, as tools for agents. Nothing here changes anything."""
