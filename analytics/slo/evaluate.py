@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from analytics.core.clock import Interval
 from analytics.slo import math
 from analytics.slo.math import ErrorBudget
-from analytics.slo.model import Objective, SloState
+from analytics.slo.model import WHOLE, BurnPair, Objective, SloState
 from analytics.slo.windows import MIN_BAD_EVENTS, burn_pairs
 
 ENOUGH_COVERAGE = 0.9
@@ -30,8 +31,21 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Projection:
+    """The budget of a whole calendar period, as time, after what was spent of it so far.
+
+    The budget itself is that of the events so far; this one assumes that the rest of the period is as busy.
+    """
+
+    total_minutes: float
+    consumed_minutes: float
+    left_minutes: float
+    """Below 0 when more was spent than the whole period has."""
+
+
+@dataclass(frozen=True, slots=True)
 class SloStatus:
-    """How one objective stands."""
+    """How one objective, or one group of it, stands."""
 
     objective: Objective
     sli: float | None
@@ -41,18 +55,46 @@ class SloStatus:
     margin: float | None
     """SLI minus target; below 0 when the target is missed. None without events."""
     budget: ErrorBudget | None
+    """Of the events so far, in :attr:`unit`; its minutes are those of the whole window."""
     burn_rates: Mapping[timedelta, float | None]
     state: SloState
     coverage_ratio: float
+    """Share of the time so far that was measured, 0 to 1; what corrections take out is not asked for."""
     good: float
     total: float
     measured_at: datetime | None
+    """End of the newest bucket."""
     includes_demo: bool
     """Whether some of the events are demo history."""
     series: Sequence[tuple[datetime, float | None]]
     """SLI over time, oldest first, None where there was no event."""
     exhausted_in: timedelta | None
     """How long the budget lasts at the rate of the last day; zero when gone, None when it is not being spent."""
+    interval: Interval
+    """The window the numbers are of: its end may be ahead when it is a calendar's."""
+    group_key: str = WHOLE
+    unit: str = "events"
+    """What good, total and budget count: ``events`` or ``slices``; ``events`` for a mix of both in a composite."""
+    excluded_s: float = 0.0
+    """Seconds that corrections take out."""
+    is_stale: bool = False
+    """Whether the newest bucket is older than it should be, so that burn rates and alerts are of the past."""
+    read_error: str | None = None
+    """Why the source could not be read last time; None when it could."""
+    warnings: Sequence[str] = ()
+    """What the source warned of at the last reading."""
+    alerts: Sequence[BurnPair] = ()
+    """The pairs of windows that are over their factor now."""
+    projection: Projection | None = None
+    """Of calendar windows only; None without events."""
+    volume_warning: str | None = None
+    """Said when the target allows so few bad events that chance decides."""
+    groups: Sequence["SloStatus"] = ()
+    """When asked for: the groups with least budget left, worst first, at most 50."""
+    group_count: int = 0
+    """How many groups there are in all, when asked for."""
+    members: Sequence["SloStatus"] = ()
+    """Of a composite: its members over the same window."""
 
 
 def evaluate(objective: Objective, facts: Facts, *, windows: Sequence[timedelta], period: timedelta) -> SloStatus:
@@ -79,6 +121,7 @@ def evaluate(objective: Objective, facts: Facts, *, windows: Sequence[timedelta]
         includes_demo=facts.demo_total > 0,
         series=facts.series,
         exhausted_in=lasts,
+        interval=Interval.last(period),
     )
 
 

