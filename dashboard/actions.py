@@ -23,7 +23,6 @@ from dashboard.reading import Question
 from worker.doors.again import Version
 from worker.doors.control import Attention, Decision
 from worker.enqueue import BulkReport, QueuedRun
-from worker.workflow.definition import parse_definition, register_workflow
 
 T = TypeVar("T")
 
@@ -182,25 +181,6 @@ def retry_runs(run_ids: Sequence[uuid.UUID]) -> BulkReport:
     report = get_context().door.retry_many(run_ids, requested_by=viewer.actor, trigger="page")
     _changed_runs()
     return report
-
-
-def add_version(source: str) -> tuple[uuid.UUID, int]:
-    """Store the definition written in *source* as a new workflow or version; return its id and version."""
-    viewer = _allowed(Role.OPERATOR, "add a workflow version")
-    definition = parse_definition(source)
-    with session_scope(get_context().engine) as session:
-        workflow_id, version = register_workflow(session, definition, created_by=viewer.actor)
-        audit.record(
-            session,
-            actor=viewer.actor,
-            action="workflow.version_added",
-            object_type="workflow",
-            object_id=str(workflow_id),
-            detail={"version": version},
-        )
-    data.list_workflows.forget()
-    data.workflow.forget()
-    return workflow_id, version
 
 
 def read_document(name: str, content: bytes) -> QueuedRun:

@@ -1,7 +1,11 @@
 """What can run, and how does it do?"""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import streamlit as st
 
+from analytics.store.paging import Page
 from analytics.store.queries.schedules import ScheduleRow, TriggerRow
 from analytics.store.queries.workflows import VersionDetail, WorkflowDetail
 from dashboard import actions, data, formats, workflow_actions
@@ -13,6 +17,8 @@ from dashboard.components.navigation import go
 from dashboard.links import page_of, query
 from dashboard.reading import Answer
 from worker.workflow.triggers import TriggerSpec
+
+T = TypeVar("T")
 
 filters = current_filters()
 can_start = current_viewer().role >= Role.OPERATOR
@@ -179,21 +185,32 @@ def settled_version(answer: Answer[VersionDetail]) -> VersionDetail | None:
     return states.settle(answer, "The version")
 
 
+def draw_chosen(
+    found: Page[T],
+    choose: Callable[[Sequence[T]], T | None],
+    steer: Callable[[T], None],
+    *,
+    page_key: str,
+    empty: tuple[str, str],
+) -> None:
+    if not found.items:
+        states.empty(*empty, icon=":material/bolt:")
+        return
+    row = choose(found.items)
+    if found.pages > 1:
+        st.pagination(found.pages, key=page_key, bind="query-params")
+    if row is not None:
+        steer(row)
+
+
 def draw_schedules(detail: WorkflowDetail) -> None:
     found = states.settle(data.list_schedules(detail.row.id, st.session_state.get("sp", 1)), "The schedules")
     if found is None:
         return
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        if found.items:
-            row = schedules.draw_list(found.items)
-            if found.pages > 1:
-                st.pagination(found.pages, key="sp", bind="query-params")
-            if row is not None:
-                steer_schedule(row)
-        else:
-            hint = "Write one beside this: how often it comes, in which zone, and with which parameters."
-            states.empty("No schedule", hint, icon=":material/calendar_clock:")
+        hint = "Write one beside this: how often it comes, in which zone, and with which parameters."
+        draw_chosen(found, schedules.draw_list, steer_schedule, page_key="sp", empty=("No schedule", hint))
     with right, st.container(border=True):
         st.markdown("**New schedule**")
         numbers = [row.version for row in data.list_versions(detail.row.id).value or ()]
@@ -223,15 +240,8 @@ def draw_triggers(detail: WorkflowDetail) -> None:
     draw_fresh_secret()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        if found.items:
-            row = triggers.draw_list(found.items)
-            if found.pages > 1:
-                st.pagination(found.pages, key="tp", bind="query-params")
-            if row is not None:
-                steer_trigger(row)
-        else:
-            hint = "Write one beside this: a signed webhook, the end of another run, or an alert starts this workflow."
-            states.empty("No trigger", hint, icon=":material/bolt:")
+        hint = "Write one beside this: a signed webhook, the end of another run, or an alert starts this workflow."
+        draw_chosen(found, triggers.draw_list, steer_trigger, page_key="tp", empty=("No trigger", hint))
     with right, st.container(border=True):
         st.markdown("**New trigger**")
         spec = triggers.draw_form(detail.row.id, detail.row.name, disabled=not can_start)

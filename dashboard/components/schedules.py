@@ -74,16 +74,9 @@ TIME_COLUMNS: list[Column[ScheduleTime]] = [
 
 def draw_list(rows: Sequence[ScheduleRow]) -> ScheduleRow | None:
     """Draw schedules; return the one that is marked."""
-    index = tables.table(
-        rows,
-        COLUMNS,
-        alt="Schedules of the workflow with their next and last times",
-        key="schedules.table",
-        can_select=True,
-        selected=0 if len(rows) == 1 else None,
-        height="content",
+    return tables.choose(
+        rows, COLUMNS, alt="Schedules of the workflow with their next and last times", key="schedules.table"
     )
-    return None if index is None else rows[index]
 
 
 def next_words(moments: Sequence[datetime], zone_name: str) -> str:

@@ -75,6 +75,13 @@ def table(
     return int(chosen[0]) if chosen and chosen[0] < len(rows) else None
 
 
+def choose(rows: Sequence[T], columns: Sequence[Column[T]], *, alt: str, key: str) -> T | None:
+    """Draw *rows* and return the one that is marked; a single row is marked at first."""
+    only = 0 if len(rows) == 1 else None
+    index = table(rows, columns, alt=alt, key=key, can_select=True, selected=only, height="content")
+    return None if index is None else rows[index]
+
+
 def marking_table(
     rows: Sequence[T], columns: Sequence[Column[T]], *, alt: str, key: str
 ) -> tuple[int | None, list[int]]:

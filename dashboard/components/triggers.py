@@ -65,16 +65,7 @@ curl -X POST {address(row_name, host)} \\
 
 def draw_list(rows: Sequence[TriggerRow]) -> TriggerRow | None:
     """Draw triggers; return the one that is marked."""
-    index = tables.table(
-        rows,
-        COLUMNS,
-        alt="Triggers of the workflow",
-        key="triggers.table",
-        can_select=True,
-        selected=0 if len(rows) == 1 else None,
-        height="content",
-    )
-    return None if index is None else rows[index]
+    return tables.choose(rows, COLUMNS, alt="Triggers of the workflow", key="triggers.table")
 
 
 def draw_one(row: TriggerRow, host: str, *, can_change: bool) -> Wish | None:

@@ -32,12 +32,11 @@ def viewer(role: Role) -> Viewer:
     "act",
     [
         lambda: actions.start_run("document-intake", {}),
-        lambda: actions.add_version("name: x"),
         lambda: actions.read_document("a.png", b""),
         lambda: actions.call_tool("helmsight", "convert_time", {}),
         actions.refresh_tools,
     ],
-    ids=["start", "version", "upload", "call", "refresh"],
+    ids=["start", "upload", "call", "refresh"],
 )
 def test_an_operators_action_is_refused_to_others_and_noted(open_page, empty_place, role, act):
     open_page(empty_place, role)
@@ -95,17 +94,6 @@ def test_parameters_that_do_not_fit_are_told_next_to_the_field(open_page, full_p
     app.button(key="start.mcp-call.send").click().run()
     assert not app.exception
     assert "This field is required" in texts(app)
-
-
-def test_a_definition_with_mistakes_lists_all_of_them(open_page, full_place):
-    app = open_page(full_place, Role.OPERATOR)
-    with set_test_viewer(viewer(Role.OPERATOR)), pytest.raises(Exception, match="cannot be used") as caught:
-        actions.add_version(
-            "name: 7\nnodes:\n  - id: a\n    kind: nope\n  - id: b\n    kind: transform\n    needs: [c]\n"
-        )
-    assert len(caught.value.context["problems"]) >= 2
-    assert all("line" in problem for problem in caught.value.context["problems"])
-    assert not broke(app)
 
 
 def test_a_queued_run_can_be_cancelled(open_page, full_place):
