@@ -3,6 +3,7 @@
 Plotly is imported when the first figure is built: first screens, which draw native sparklines, do not wait for it.
 """
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -22,6 +23,7 @@ MOST_POINTS = 1_500
 _FEW = 5
 """Up to so many, things are counted one by one on the axis; half a thing is nothing."""
 _FILL = "rgba(74,144,226,0.16)"
+_BAND_FILL = "rgba(128,144,160,0.28)"
 _GRID = "rgba(128,144,160,0.25)"
 _TONES = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
 
@@ -39,6 +41,15 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """An area between two lines, such as what a forecast holds possible."""
+
+    name: str
+    points: Sequence[tuple[datetime, float, float]]
+    """Time, lower and upper value."""
+
+
+@dataclass(frozen=True, slots=True)
 class Threshold:
     """A horizontal line that a value is measured against."""
 
@@ -53,6 +64,7 @@ class Mark:
 
     at: datetime
     label: str
+    """Empty where the mark alone says enough."""
     until: datetime | None = None
     tone: Literal["critical", "warning", "target", "note"] = "note"
 
@@ -68,6 +80,7 @@ class Chart:
     interval: Interval | None = None
     thresholds: Sequence[Threshold] = ()
     marks: Sequence[Mark] = ()
+    bands: Sequence[Band] = ()
     height: int = 280
     from_zero: bool = False
     is_stacked: bool = False
@@ -102,6 +115,15 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
     import plotly.graph_objects as go  # noqa: PLC0415 - heavy; first screens do without
 
     figure = go.Figure(layout=_layout(chart, zone))
+    for band in chart.bands:
+        times = [_local(at, zone) for at, _, _ in band.points]
+        edge: dict[str, Any] = {"x": times, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        figure.add_trace(go.Scatter(**edge, y=[low for _, low, _ in band.points], showlegend=False))
+        figure.add_trace(
+            go.Scatter(
+                **edge, y=[high for _, _, high in band.points], name=band.name, fill="tonexty", fillcolor=_BAND_FILL
+            )
+        )
     for series in chart.series:
         points = thinned(series.points)
         times = [_local(at, zone) for at, _ in points]
@@ -201,20 +223,21 @@ def _add_mark(figure: "Figure", mark: Mark, zone: tzinfo, interval: Interval | N
     tone = _TONES[mark.tone]
     is_late = interval is not None and mark.at > interval.since + interval.length / 2
     side = "right" if is_late else "left"
-    label = {"text": mark.label, "font": {"size": 11, "color": tone}, "textangle": 0}
+    # Plotly reads tags in it, and people write titles.
+    label = {"text": html.escape(mark.label, quote=False), "font": {"size": 11, "color": tone}, "textangle": 0}
     if mark.until is None:
         # A shape and its annotation apart: Plotly cannot average two date strings to place a label.
         x = _local(mark.at, zone)
         figure.add_shape(
             type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line={"color": tone, "width": 1, "dash": "dot"}
         )
+    else:
+        x, end = _local(mark.at, zone), _local(mark.until, zone)
+        figure.add_shape(
+            type="rect", x0=x, x1=end, y0=0, y1=1, yref="paper", fillcolor=tone, opacity=0.16, line={"width": 0}
+        )
+    if mark.label:
         figure.add_annotation(x=x, y=1, yref="paper", showarrow=False, yanchor="bottom", xanchor=side, **label)
-        return
-    start, end = _local(mark.at, zone), _local(mark.until, zone)
-    figure.add_shape(
-        type="rect", x0=start, x1=end, y0=0, y1=1, yref="paper", fillcolor=tone, opacity=0.16, line={"width": 0}
-    )
-    figure.add_annotation(x=start, y=1, yref="paper", showarrow=False, yanchor="bottom", xanchor=side, **label)
 
 
 def _local(moment: datetime, zone: tzinfo) -> str:

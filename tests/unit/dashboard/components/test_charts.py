@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from analytics.core.clock import Interval
-from dashboard.components.charts import Chart, Mark, Series, Threshold, figure, is_empty, thinned
+from dashboard.components.charts import Band, Chart, Mark, Series, Threshold, figure, is_empty, thinned
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -46,6 +46,21 @@ def test_an_incident_is_an_area_and_a_deployment_a_line():
     built = figure(chart(Series("a", points(1.0, 2.0)), marks=marks))
     assert [shape.type for shape in built.layout.shapes] == ["rect", "line"]
     assert [note.text for note in built.layout.annotations] == ["Incident", "Deploy"]
+
+
+def test_a_mark_without_words_has_no_label_and_words_of_people_are_no_markup():
+    marks = [Mark(START, "", START + timedelta(hours=1)), Mark(START, "a <b>bold</b> release")]
+    built = figure(chart(Series("a", points(1.0, 2.0)), marks=marks))
+    assert len(built.layout.shapes) == 2
+    assert [note.text for note in built.layout.annotations] == ["a &lt;b&gt;bold&lt;/b&gt; release"]
+
+
+def test_a_band_is_filled_between_its_edges_below_the_lines():
+    band = Band("Possible", [(START, 0.2, 0.6), (START + timedelta(hours=1), 0.1, 0.7)])
+    low, high, line = figure(chart(Series("a", points(1.0, 2.0)), bands=[band])).data
+    assert (list(low.y), list(high.y)) == ([0.2, 0.1], [0.6, 0.7])
+    assert (high.fill, high.name, low.showlegend) == ("tonexty", "Possible", False)
+    assert line.name == "a"
 
 
 def test_the_axis_shows_the_whole_range_asked_for():
