@@ -1,6 +1,7 @@
 """What was counted of one objective, step by step: what budgets, alerts, back-tests and forecasts are made of."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,8 @@ from analytics.core.clock import Interval, floor_time
 from analytics.core.errors import InputError
 from analytics.slo import composite
 from analytics.slo.math import coverage
-from analytics.slo.model import BUCKET, WHOLE, CompositeEvents, Objective
+from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
+from analytics.slo.timeslices import to_slices
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -57,6 +59,26 @@ class History:
         """Return when each step ends, oldest first."""
         first = floor_time(self.interval.since, self.step)
         return [min(self.interval.until, first + (place + 1) * self.step) for place in range(len(self))]
+
+    def within(self, interval: Interval) -> "History":
+        """Return the steps that begin in *interval*, as far as the history goes; how much is demo history stays."""
+        origin, size = floor_time(self.interval.since, self.step), len(self)
+        first = 0 if interval.since <= self.interval.since else -((origin - interval.since) // self.step)
+        last = 0 if interval.until <= self.interval.since else -((origin - interval.until) // self.step)
+        last = min(last, size)
+        first = min(first, last)
+        since = self.interval.since if first == 0 else min(self.interval.until, origin + first * self.step)
+        until = since if first == last else min(self.interval.until, origin + last * self.step)
+        kept = slice(first, last)
+        return replace(
+            self,
+            interval=Interval(since, until),
+            good=self.good[kept],
+            total=self.total[kept],
+            measured_s=self.measured_s[kept],
+            excluded_s=self.excluded_s[kept],
+            parts=tuple(part.within(interval) for part in self.parts),
+        )
 
     def totals(self) -> tuple[float, float, float]:
         """Return good, total and seconds measured of the whole interval; a composite's members taken together."""
@@ -105,6 +127,99 @@ class History:
             float(np.sum(self.measured_s)),
             self.interval.length - timedelta(seconds=float(np.sum(self.excluded_s))) - lag,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """Events as they were counted, in pieces of five minutes or an hour, in any order."""
+
+    starts: Places
+    """Seconds since the epoch."""
+    good: Numbers
+    total: Numbers
+    measured_s: Numbers
+    """Seconds of each piece in which the source was seen."""
+
+
+def history_of(
+    objective: Objective,
+    interval: Interval,
+    counts: Counts,
+    *,
+    step: timedelta = BUCKET,
+    exclusions: Sequence[Interval] = (),
+    group_key: str = WHOLE,
+    demo_total: float = 0.0,
+) -> History:
+    """Return the history that *counts* make: those in *interval* and not excluded, in the unit of the budget.
+
+    Args:
+        objective: Not a composite.
+        interval: Its ends are bounds of buckets.
+        counts: Pieces not longer than *step*, and not longer than the slices of an objective that budgets time.
+        step: How long a step is.
+        exclusions: What corrections take out: in order, apart from each other, within *interval*, of whole buckets.
+        group_key: Which group of the objective was counted.
+        demo_total: How many of the events are demo history.
+    """
+    since, until, length_s = _seconds(interval.since), _seconds(interval.until), int(step.total_seconds())
+    first = since // length_s
+    length = -(-until // length_s) - first if until > since else 0
+    bounds = (np.arange(first, first + length + 1) * length_s).clip(since, until)
+    is_in = (counts.starts >= since) & (counts.starts < until)
+    excluded_s = np.zeros(length)
+    for span in exclusions:
+        start, end = _seconds(span.since), _seconds(span.until)
+        is_in &= (counts.starts < start) | (counts.starts >= end)
+        excluded_s += (np.minimum(bounds[1:], end) - np.maximum(bounds[:-1], start)).clip(0)
+    starts, good, total = counts.starts[is_in], counts.good[is_in], counts.total[is_in]
+    measured_s = np.bincount(starts // length_s - first, counts.measured_s[is_in], length)
+    if objective.budgeting is Budgeting.OCCURRENCES:
+        places = starts // length_s - first
+        good, total = np.bincount(places, good, length), np.bincount(places, total, length)
+    else:
+        events = float(total.sum())
+        slice_s = int(objective.slices.length.total_seconds())
+        # Only slices that lie wholly in the interval; each counts in the step in which it ends.
+        first_slice = -(-since // slice_s)
+        count = max(0, until // slice_s - first_slice)
+        places = starts // slice_s - first_slice
+        is_whole = (places >= 0) & (places < count)
+        places, good, total = places[is_whole], good[is_whole], total[is_whole]
+        sliced = to_slices(
+            np.bincount(places, good, count),
+            np.bincount(places, total, count),
+            budgeting=objective.budgeting,
+            target=float(objective.slices.target),
+        )
+        ends = ((np.arange(first_slice + 1, first_slice + count + 1) * slice_s) - 1) // length_s - first
+        good, total = np.bincount(ends, sliced.good, length), np.bincount(ends, sliced.total, length)
+        demo_total = demo_total / events * float(total.sum()) if events > 0 else 0.0
+    return History(
+        objective, interval, good, total, measured_s, excluded_s, step=step, group_key=group_key, demo_total=demo_total
+    )
+
+
+def composite_of(objective: Objective, parts: Sequence[History], *, interval: Interval, step: timedelta) -> History:
+    """Return the history of the composite *objective*, given the histories of its members over the same steps."""
+    nothing = np.zeros(0)
+    length = len(parts[0]) if parts else -(-interval.length // step)
+    members = max(1, len(parts))
+    return History(
+        objective,
+        interval,
+        nothing,
+        nothing,
+        sum((part.measured_s for part in parts), np.zeros(length)) / members,
+        sum((part.excluded_s for part in parts), np.zeros(length)) / members,
+        step=step,
+        demo_total=sum(part.demo_total for part in parts),
+        parts=tuple(parts),
+    )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
 
 
 def _running(values: Numbers) -> Numbers:
