@@ -1,12 +1,24 @@
 """What a policy would have done: its alerts over a history, judged at the end of every step. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import log
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analytics.core.clock import Interval
 from analytics.slo.history import History
-from analytics.slo.model import AlertPolicy, Severity
+from analytics.slo.model import AlertPolicy, BurnPair, Objective, Severity
+from analytics.slo.windows import MIN_BAD_EVENTS, burns, guard_of, pairs_of
+
+MOST_BAD = 20
+"""The highest guard that is ever suggested."""
+
+_BY_CHANCE = 0.05
+_NOTHING = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +101,18 @@ def backtest(
 
     A step without data neither starts nor ends an alert. An alert is false when no incident overlaps it (allowing for
     the time that its short window needs to forget) and a service that just keeps its target would be expected to show
-    as many bad events somewhere in the interval by chance.
+    as many bad events in one of twenty such intervals by chance.
 
     Args:
         history: By five minutes; longer than what is judged, where the first windows should be full.
         policy: None for that of the objective.
         incidents: What is known to have been wrong, such as annotations.
         since: From when to judge; None for all of the history.
+
+    Raises:
+        InputError: If the windows of a pair are not whole steps of the history.
     """
-    raise NotImplementedError
+    return _judge(_Replay(history, since or history.interval.since), policy, incidents)
 
 
 def compare(
@@ -107,13 +122,211 @@ def compare(
     incidents: Sequence[Incident] = (),
     since: datetime | None = None,
 ) -> Mapping[str, BacktestResult]:
-    """Return what each of *policies* would have done, by the same names."""
-    return {name: backtest(history, policy, incidents=incidents, since=since) for name, policy in policies.items()}
+    """Return what each of *policies* would have done, by the same names.
+
+    Raises:
+        InputError: If the windows of a pair are not whole steps of the history.
+    """
+    replay = _Replay(history, since or history.interval.since)
+    return {name: _judge(replay, policy, incidents) for name, policy in policies.items()}
 
 
 def suggest_min_bad(history: History, *, incidents: Sequence[Incident] = ()) -> int:
-    """Return the smallest guard, 0 to 10, with the fewest false pages of those that lose no detection.
+    """Return the guard, 0 to 20, that loses no real alert and has the fewest false pages; of several, nearest to 3.
 
-    The other parts of the policy are the objective's own. 0 where no events are counted.
+    The other parts of the policy are the objective's own.
     """
-    raise NotImplementedError
+    replay = _Replay(history, history.interval.since)
+    policy = history.objective.alerting
+    tried = [_judge(replay, replace(policy, min_bad=guard), incidents) for guard in range(MOST_BAD + 1)]
+    real = [alarm for alarm in (*tried[0].pages, *tried[0].tickets) if not alarm.is_false]
+
+    def badness(guard: int) -> tuple[int, int, int]:
+        kept = (*tried[guard].pages, *tried[guard].tickets)
+        lost = sum(not any(_overlap(alarm, other) for other in kept) for alarm in real)
+        return lost, tried[guard].false_pages, abs(guard - MIN_BAD_EVENTS)
+
+    return min(range(len(tried)), key=badness)
+
+
+def firing_spans(history: History, pair: BurnPair, *, since: datetime | None = None) -> list[Interval]:
+    """Return from when to when *pair* fires over *history*, oldest first; the last may end with the history.
+
+    Raises:
+        InputError: If the windows of the pair are not whole steps of the history.
+    """
+    replay = _Replay(history, since or history.interval.since)
+    return [
+        Interval(replay.end_of(first), min(replay.end_of(last), history.interval.until))
+        for first, last in _runs(replay.fires(pair, guard_of(history.objective)))
+    ]
+
+
+@dataclass(slots=True)
+class _Replay:
+    """A history with the sums of its windows, each computed once."""
+
+    history: History
+    since: datetime
+    windows: dict[timedelta, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> Objective:
+        return self.history.objective
+
+    @property
+    def first(self) -> int:
+        """Return the first step that is judged."""
+        late = self.since - self.history.interval.since
+        return min(len(self.history), max(0, -(-late // self.history.step)))
+
+    def end_of(self, place: int) -> datetime:
+        return self.history.interval.since + (place + 1) * self.history.step
+
+    def sums(self, window: timedelta) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if window not in self.windows:
+            self.windows[window] = self.history.trailing(window)
+        return self.windows[window]
+
+    def fires(self, pair: BurnPair, guard: int) -> NDArray[np.bool_]:
+        """Return whether *pair* fires at the end of each step; without data, what it did before."""
+        ratio = self.objective.budget_ratio
+        raw = np.asarray(burns(pair, self.sums(pair.long), self.sums(pair.short), ratio, guard), dtype=np.bool_)
+        raw[: self.first] = False
+        known = (self.history.measured_s > 0) | (self.history.excluded_s > 0)
+        if known.all():
+            return raw
+        last_known = np.maximum.accumulate(np.where(known, np.arange(len(raw)), -1))
+        frozen: NDArray[np.bool_] = np.where(last_known >= 0, raw[last_known], False)  # noqa: FBT003 - an array's value
+        return frozen
+
+    def allowed(self) -> float:
+        """Return how many events may be bad in a whole period at the traffic of the history."""
+        _, total, _ = self.history.totals()
+        length = self.history.interval.length
+        return self.objective.budget_ratio * total * (self.objective.period / length) if length else 0.0
+
+
+def _judge(replay: _Replay, policy: AlertPolicy | None, incidents: Sequence[Incident]) -> BacktestResult:
+    policy = policy or replay.objective.alerting
+    objective = replace(replay.objective, alerting=policy)
+    interval = Interval(min(replay.since, replay.history.interval.until), replay.history.interval.until)
+    near = sorted(
+        (item for item in incidents if item.interval.since < interval.until and item.interval.until >= interval.since),
+        key=lambda item: item.interval.since,
+    )
+    alarms = {severity: _alarms(replay, objective, severity, near) for severity in Severity}
+    pages, tickets = alarms[Severity.PAGE], alarms[Severity.TICKET]
+    detections = [Detection(item, _delay(item, pages, objective), _delay(item, tickets, objective)) for item in near]
+    delays = [
+        min(delay.total_seconds() for delay in (item.paged_after, item.ticketed_after) if delay is not None)
+        for item in detections
+        if item.paged_after is not None or item.ticketed_after is not None
+    ]
+    return BacktestResult(
+        slo_id=objective.id,
+        policy=policy,
+        interval=interval,
+        pages=pages,
+        tickets=tickets,
+        page_minutes=sum(alarm.minutes for alarm in pages),
+        ticket_minutes=sum(alarm.minutes for alarm in tickets),
+        false_pages=sum(alarm.is_false for alarm in pages),
+        false_tickets=sum(alarm.is_false for alarm in tickets),
+        detections=detections,
+        median_delay=timedelta(seconds=median(delays)) if delays else None,
+    )
+
+
+def _alarms(replay: _Replay, objective: Objective, severity: Severity, incidents: Sequence[Incident]) -> list[Alarm]:
+    """Return the alarms of one severity: a pair that takes over from another makes no new one."""
+    pairs = [pair for pair in pairs_of(objective) if pair.severity is severity]
+    fires = {pair: replay.fires(pair, guard_of(objective)) for pair in pairs}
+    if not pairs:
+        return []
+    return [
+        _alarm(replay, [pair for pair in pairs if fires[pair][first:last].any()], fires, (first, last), incidents)
+        for first, last in _runs(np.logical_or.reduce(list(fires.values())))
+    ]
+
+
+def _alarm(
+    replay: _Replay,
+    pairs: Sequence[BurnPair],
+    fires: Mapping[BurnPair, NDArray[np.bool_]],
+    run: tuple[int, int],
+    incidents: Sequence[Incident],
+) -> Alarm:
+    """Return the alarm of the steps ``[first, last)`` in which *pairs* fired."""
+    first, last = run
+    ratio, allowed = replay.objective.budget_ratio, replay.allowed()
+    opener = next(pair for pair in pairs if fires[pair][first])
+    reach = max(0, first + 1 - opener.long // replay.history.step)
+    good, total = replay.history.between(np.array([reach, reach, first + 1]), np.array([last, first + 1, last]))
+    bad = total - good
+    begun, over = replay.end_of(first), replay.end_of(last)
+    until = over if last < len(replay.history) else None
+    explained = _explanation(begun, until, incidents, max(pair.short for pair in pairs))
+    return Alarm(
+        severity=opener.severity,
+        tiers=tuple(pair.tier for pair in pairs),
+        started_at=begun,
+        ended_at=until,
+        minutes=(last - first) * (replay.history.step / timedelta(minutes=1)),
+        bad=float(bad[0]),
+        spent_before=float(bad[1]) / allowed if allowed > 0 else None,
+        spent_during=float(bad[2]) / allowed if allowed > 0 else None,
+        peak_burn=max(_peak(replay, pair, run) for pair in pairs),
+        is_false=explained is None
+        and _is_chance(float(bad[0]), ratio * float(total[0]), replay.history.interval.length / opener.long),
+        incident=explained,
+    )
+
+
+def _peak(replay: _Replay, pair: BurnPair, run: tuple[int, int]) -> float:
+    good, total = (values[slice(*run)] for values in replay.sums(pair.long))
+    errors = np.divide(total - good, total, out=np.zeros_like(total), where=total > 0)
+    highest, ratio = float(errors.max()), replay.objective.budget_ratio
+    return highest / ratio if ratio > 0 else float("inf")
+
+
+def _is_chance(bad: float, expected: float, tries: float) -> bool:
+    """Return whether so many *bad* events would be seen by chance in one of so many *tries*, now and then.
+
+    *expected* is how many a service that just keeps its target has in each. The bound of Chernoff on the tail of a
+    Poisson distribution stands for the chance itself: it is a little higher, and needs no table.
+    """
+    if expected <= 0 or bad <= expected:
+        return bad <= expected
+    return bad - expected - bad * log(bad / expected) + log(max(tries, 1.0)) > log(_BY_CHANCE)
+
+
+def _explanation(
+    begun: datetime, until: datetime | None, incidents: Sequence[Incident], forgets: timedelta
+) -> Incident | None:
+    for item in incidents:
+        if begun <= item.interval.until + forgets and (until is None or until > item.interval.since):
+            return item
+    return None
+
+
+def _delay(incident: Incident, alarms: Sequence[Alarm], objective: Objective) -> timedelta | None:
+    """Return how long after the start of *incident* the first of *alarms* that tells of it came."""
+    forgets = {pair.tier: pair.short for pair in pairs_of(objective)}
+    for alarm in alarms:
+        shorts = max(forgets[tier] for tier in alarm.tiers)
+        if _explanation(alarm.started_at, alarm.ended_at, [incident], shorts) is not None:
+            return max(_NOTHING, alarm.started_at - incident.interval.since)
+    return None
+
+
+def _overlap(one: Alarm, other: Alarm) -> bool:
+    return (one.ended_at is None or other.started_at < one.ended_at) and (
+        other.ended_at is None or one.started_at < other.ended_at
+    )
+
+
+def _runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return first and one past the last place of each run of true *values*."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False])).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
