@@ -5,17 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analytics.core.clock import Interval, floor_time
 from analytics.core.errors import InputError
 from analytics.slo import composite
 from analytics.slo.math import coverage
 from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
-from analytics.slo.timeslices import to_slices
-
-Numbers = NDArray[np.float64]
-Places = NDArray[np.int64]
+from analytics.slo.timeslices import Counts, Numbers, Places, in_slices, summed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,18 +125,6 @@ class History:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Counts:
-    """Events as they were counted, in pieces of five minutes or an hour, in any order."""
-
-    starts: Places
-    """Seconds since the epoch."""
-    good: Numbers
-    total: Numbers
-    measured_s: Numbers
-    """Seconds of each piece in which the source was seen."""
-
-
 def history_of(
     objective: Objective,
     interval: Interval,
@@ -172,31 +156,22 @@ def history_of(
         start, end = _seconds(span.since), _seconds(span.until)
         is_in &= (counts.starts < start) | (counts.starts >= end)
         excluded_s += (np.minimum(bounds[1:], end) - np.maximum(bounds[:-1], start)).clip(0)
-    starts, good, total = counts.starts[is_in], counts.good[is_in], counts.total[is_in]
-    measured_s = np.bincount(starts // length_s - first, counts.measured_s[is_in], length)
-    if objective.budgeting is Budgeting.OCCURRENCES:
-        places = starts // length_s - first
-        good, total = np.bincount(places, good, length), np.bincount(places, total, length)
-    else:
-        events = float(total.sum())
-        slice_s = int(objective.slices.length.total_seconds())
-        # Only slices that lie wholly in the interval; each counts in the step in which it ends.
-        first_slice = -(-since // slice_s)
-        count = max(0, until // slice_s - first_slice)
-        places = starts // slice_s - first_slice
-        is_whole = (places >= 0) & (places < count)
-        places, good, total = places[is_whole], good[is_whole], total[is_whole]
-        sliced = to_slices(
-            np.bincount(places, good, count),
-            np.bincount(places, total, count),
-            budgeting=objective.budgeting,
-            target=float(objective.slices.target),
-        )
-        ends = ((np.arange(first_slice + 1, first_slice + count + 1) * slice_s) - 1) // length_s - first
-        good, total = np.bincount(ends, sliced.good, length), np.bincount(ends, sliced.total, length)
-        demo_total = demo_total / events * float(total.sum()) if events > 0 else 0.0
+    events = counts.only(is_in)
+    counted = events
+    if objective.budgeting is not Budgeting.OCCURRENCES:
+        counted = in_slices(objective, events, since=since, until=until)
+        demo_total *= float(counted.total.sum()) / max(float(events.total.sum()), 1.0)
+    places = counted.starts // length_s - first
     return History(
-        objective, interval, good, total, measured_s, excluded_s, step=step, group_key=group_key, demo_total=demo_total
+        objective,
+        interval,
+        summed(places, counted.good, length),
+        summed(places, counted.total, length),
+        summed(events.starts // length_s - first, events.measured_s, length),
+        excluded_s,
+        step=step,
+        group_key=group_key,
+        demo_total=demo_total,
     )
 
 

@@ -5,31 +5,56 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.slo.model import Budgeting
+from analytics.slo.model import Budgeting, Objective
 
 Numbers = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sliced:
-    """Good and total slices, each at the place of its slice."""
+class Counts:
+    """What was counted in pieces of time, in any order."""
 
+    starts: Places
+    """Seconds since the epoch."""
     good: Numbers
-    """1 or 0, or between where slices count by their share."""
     total: Numbers
-    """1 where the slice had an event, 0 where not: silence is neither good nor bad."""
+    measured_s: Numbers
+    """Seconds of each piece in which the source was seen."""
+
+    def only(self, which: NDArray[np.bool_]) -> "Counts":
+        """Return the pieces that *which* is true of."""
+        return Counts(self.starts[which], self.good[which], self.total[which], self.measured_s[which])
 
 
-def to_slices(good: Numbers, total: Numbers, *, budgeting: Budgeting, target: float) -> Sliced:
-    """Return slices with *good* of *total* events each as good and total slices.
+def in_slices(objective: Objective, events: Counts, *, since: int, until: int) -> Counts:
+    """Return the slices of time that lie wholly in ``[since, until)``, from events in pieces not longer than a slice.
+
+    A slice with an event counts 1, and is good by its share of good events: wholly or not, or by that share, as
+    *objective* says. Silence is neither good nor bad. A slice stands at the last second of its time, because only
+    then it is known.
 
     Args:
-        good: Good events of each slice.
-        total: All events of each slice.
-        budgeting: Timeslices, good or not; or ratio timeslices, good by their share.
-        target: The share of good events from which a slice is good; no use for ratios.
+        objective: How time is cut and judged; slices start at multiples of their length since the epoch.
+        events: The events.
+        since: Seconds since the epoch.
+        until: Seconds since the epoch.
     """
+    length = int(objective.slices.length.total_seconds())
+    first = -(-since // length)
+    count = max(0, until // length - first)
+    places = events.starts // length - first
+    events = events.only((places >= 0) & (places < count))
+    places = events.starts // length - first
+    good, total = summed(places, events.good, count), summed(places, events.total, count)
     known = total > 0
-    share = np.divide(good, total, out=np.zeros_like(total), where=known)
-    is_good = share if budgeting is Budgeting.RATIO_TIMESLICES else (known & (share >= target)).astype(np.float64)
-    return Sliced(is_good, known.astype(np.float64))
+    share = np.divide(good, total, out=np.zeros(count), where=known)
+    if objective.budgeting is Budgeting.TIMESLICES:
+        share = (known & (share >= float(objective.slices.target))).astype(np.float64)
+    ends = (np.arange(first + 1, first + count + 1) * length) - 1
+    return Counts(ends, share, known.astype(np.float64), summed(places, events.measured_s, count))
+
+
+def summed(places: Places, values: Numbers, length: int) -> Numbers:
+    """Return the sum of *values* at each of *length* places."""
+    return np.bincount(places, values, length).astype(np.float64)
