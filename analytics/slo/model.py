@@ -223,7 +223,7 @@ class CalendarWindow:
         """Refuse zones that do not exist."""
         try:
             ZoneInfo(self.zone)
-        except (ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise InputError(f"There is no time zone {self.zone!r}; name one like Europe/Berlin.") from error
 
     @property
