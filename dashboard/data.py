@@ -6,7 +6,7 @@ while a new one is read in the background.
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -14,22 +14,26 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 
 from analytics.agents import AgentGraph, agent_graph
-from analytics.core.clock import utc_now
+from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import DependencyError, NotFoundError
 from analytics.demo import is_seeded
 from analytics.kpi import KpiReading, read_kpis
 from analytics.live import agents as live_agents
-from analytics.slo import SloReport, slo_report
+from analytics.slo import SloReport, SloStatus, catalogue, corrections, ledger, slo_report
+from analytics.slo.burndown import BurnDown, burn_down, burndown
+from analytics.slo.explain import BurnExplanation, explain_burn
+from analytics.slo.forecast import Forecast, forecast
+from analytics.slo.windows import period_at
 from analytics.store.engine import session_scope
-from analytics.store.paging import Page
+from analytics.store.paging import MAX_LIMIT, Page
 from analytics.store.queries import audit, documents, identity, mcp, nodes, queue, runs, schedules, views, workflows
 from analytics.store.queries import compare as comparisons
 from analytics.store.queries import estimate as estimates
+from analytics.store.queries import slo_alerts as slo_alert_rows
 from analytics.store.queries import timeline as timelines
 from analytics.store.queries.run_filter import RunFilter
 from dashboard.api.health import Health, collect_health
 from dashboard.auth.roles import Role
-from dashboard.burn_down import BurnDown, burn_down
 from dashboard.context import AppContext, get_context
 from dashboard.filters import Span
 from dashboard.reading import LIVE, MEMORY, Question
@@ -47,6 +51,9 @@ _MOST_ENTRIES = 128
 _FEWER_ENTRIES = {"page_picture": 16, "artifact": 2, "node": 32, "version": 32}
 """Of answers that may be large."""
 _FEW = 8
+_TREND = 40
+_FOUR_WEEKS = timedelta(days=28)
+"""As long as traffic of the same hour of the week is looked at."""
 
 _questions: list[Question[..., Any]] = []
 
@@ -116,10 +123,91 @@ def slos(context: AppContext) -> SloReport:
 
 
 @_question(fresh_for=_MINUTE)
+def slo(context: AppContext, slo_id: str) -> SloStatus:
+    """Return how one objective stands, with its groups and members."""
+    with session_scope(context.engine) as session:
+        found = slo_report(session, now=utc_now(), ids=[slo_id], group_keys=True).statuses
+        if not found:
+            catalogue.find(session, slo_id)
+            raise NotFoundError(f"There is no objective called {slo_id!r}.", slo_id=slo_id)
+        return found[0]
+
+
+@_question(fresh_for=_MINUTE)
+def slo_trends(context: AppContext) -> Mapping[str, Sequence[float | None]]:
+    """Return the share of the budget left over the window of each objective, in a few steps, by id."""
+    now = utc_now()
+    with session_scope(context.engine) as session:
+        found = catalogue.load(session)
+        starts = {item.id: period_at(item.window, now).since for item in found}
+        longest = Interval(min(starts.values(), default=now), now)
+        kept = ledger.histories(session, found, longest, step=ledger.HOUR)
+    courses = {
+        slo_id: burndown(history, interval=Interval(starts[slo_id], now), points=_TREND)
+        for slo_id, history in kept.items()
+    }
+    return {slo_id: [left for _, left in course.remaining] for slo_id, course in courses.items()}
+
+
+@_question(fresh_for=_MINUTE)
 def slo_burn_down(context: AppContext, slo_id: str) -> BurnDown:
     """Return how the budget of one objective was spent."""
     with session_scope(context.engine) as session:
         return burn_down(session, slo_id, now=utc_now())
+
+
+@_question(fresh_for=_MINUTE)
+def slo_forecast(context: AppContext, slo_id: str) -> Forecast:
+    """Return how the budget of one objective goes on."""
+    with session_scope(context.engine) as session:
+        objective = catalogue.find(session, slo_id)
+        span = Interval.last(max(objective.period, _FOUR_WEEKS) + timedelta(days=1))
+        return forecast(ledger.histories(session, [objective], span, step=ledger.HOUR)[slo_id])
+
+
+@_question(fresh_for=_MINUTE)
+def slo_explained(context: AppContext, slo_id: str) -> BurnExplanation:
+    """Return where the budget of one objective went."""
+    with session_scope(context.engine) as session:
+        return explain_burn(session, slo_id, now=utc_now())
+
+
+@_question(fresh_for=_SOON)
+def slo_alerts(context: AppContext, slo_id: str | None = None) -> list[slo_alert_rows.SloAlertRow]:
+    """Return the newest alerts of one objective, or those of all that are open."""
+    with session_scope(context.engine) as session:
+        if slo_id is None:
+            return slo_alert_rows.open_alerts(session)
+        return slo_alert_rows.list_alerts(session, slo_id=slo_id, limit=MAX_LIMIT)
+
+
+@_question(fresh_for=_SOON)
+def slo_corrections(context: AppContext, slo_id: str) -> Sequence[corrections.Correction]:
+    """Return the corrections that concern one objective, those withdrawn too."""
+    with session_scope(context.engine) as session:
+        objective = catalogue.find(session, slo_id)
+        return corrections.list_corrections(session, objective=objective, with_withdrawn=True)
+
+
+@_question(fresh_for=_SOON)
+def slo_revisions(context: AppContext, slo_id: str) -> Sequence[catalogue.Revision]:
+    """Return every revision of one objective, newest first."""
+    with session_scope(context.engine) as session:
+        return catalogue.revisions(session, slo_id)
+
+
+OF_SLOS: tuple[Question[..., Any], ...] = (
+    slos,
+    slo,
+    slo_trends,
+    slo_burn_down,
+    slo_forecast,
+    slo_explained,
+    slo_alerts,
+    slo_corrections,
+    slo_revisions,
+)
+"""What reads objectives; read anew after a definition, a correction or an annotation changed."""
 
 
 @_question()
