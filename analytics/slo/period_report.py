@@ -1,18 +1,25 @@
 """The report of a period: every objective against its target, what cost most, and how it was the period before."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import Interval
+from analytics.core.clock import Interval, require_aware
+from analytics.core.errors import InputError
+from analytics.slo import catalogue, corrections, ledger
 from analytics.slo.corrections import Correction
 from analytics.slo.evaluate import SloStatus
-from analytics.slo.explain import Cost
-from analytics.slo.model import Objective
-from analytics.slo.report import SloSummary
-from analytics.store.queries.annotations import AnnotationRow
+from analytics.slo.explain import Cost, dearest
+from analytics.slo.model import CalendarUnit, CalendarWindow, Objective, Severity
+from analytics.slo.report import SloSummary, slo_report
+from analytics.slo.windows import named_period, period_at, previous_period
+from analytics.store.paging import MAX_LIMIT
+from analytics.store.queries.annotations import AnnotationRow, list_annotations
+from analytics.store.queries.slo_alerts import SloAlertRow, list_alerts
 
 MOST_INCIDENTS = 10
 _WORTH_TELLING = 0.01
@@ -40,7 +47,12 @@ class Line:
     @property
     def spent(self) -> float | None:
         """Return the share of the budget that was spent, above 1 when overspent; None without events."""
-        return None if self.status.budget is None else 1 - self.status.budget.remaining_ratio
+        return _spent(self.status)
+
+    @property
+    def spent_before(self) -> float | None:
+        """Return the same of the period before."""
+        return None if self.before is None else _spent(self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +119,94 @@ def period_report(
     Raises:
         InputError: If there is no such period or zone, or it has not begun.
     """
-    raise NotImplementedError
+    now = require_aware(now)
+    interval = named_period(period, now=now, zone=zone)
+    if interval.since >= now:
+        raise InputError(f"The period {period!r} begins on {interval.since:%Y-%m-%d}; there is nothing to report yet.")
+    elapsed = Interval(interval.since, min(interval.until, now))
+    before = _period_before(interval, zone)
+    wanted = catalogue.load(session, ids=ids)
+    chosen = [item.id for item in wanted]
+    report = slo_report(session, now=now, interval=interval, ids=chosen)
+    earlier = slo_report(session, now=now, interval=before, ids=chosen)
+    return PeriodReport(
+        period=period,
+        zone=zone,
+        interval=interval,
+        made_at=now,
+        before=before,
+        summary=report.summary,
+        summary_before=earlier.summary,
+        lines=_lines(session, report.statuses, earlier.statuses, elapsed),
+        incidents=_incidents(session, wanted, elapsed),
+        corrections=_taken_out(session, wanted, elapsed),
+    )
+
+
+def _spent(status: SloStatus) -> float | None:
+    return None if status.budget is None else 1 - status.budget.remaining_ratio
+
+
+def _period_before(interval: Interval, zone: str) -> Interval:
+    """Return the calendar span before *interval* when it is one, else as much time before it."""
+    for unit in CalendarUnit:
+        window = CalendarWindow(unit, zone)
+        if period_at(window, interval.since) == interval:
+            return previous_period(window, interval.since)
+    return Interval(interval.since - interval.length, interval.since)
+
+
+def _lines(
+    session: Session, statuses: Sequence[SloStatus], earlier: Sequence[SloStatus], interval: Interval
+) -> list[Line]:
+    before = {status.objective.id: status for status in earlier if status.sli is not None}
+    alerts = Counter((alert.slo_id, alert.severity) for alert in _alerts(session, interval))
+    lines = [
+        Line(
+            status,
+            before.get(status.objective.id),
+            pages=alerts[status.objective.id, Severity.PAGE],
+            tickets=alerts[status.objective.id, Severity.TICKET],
+        )
+        for status in statuses
+    ]
+    return sorted(lines, key=lambda line: inf if line.status.budget is None else line.status.budget.remaining_ratio)
+
+
+def _alerts(session: Session, interval: Interval) -> Iterator[SloAlertRow]:
+    last = None
+    while rows := list_alerts(session, interval=interval, with_inhibited=False, before=last, limit=MAX_LIMIT):
+        yield from (row for row in rows if not row.group_key)
+        last = (rows[-1].started_at, rows[-1].id)
+
+
+def _incidents(session: Session, wanted: Sequence[Objective], interval: Interval) -> list[CostlyTime]:
+    histories = ledger.histories(session, wanted, interval, step=ledger.HOUR)
+    found = [
+        (objective, cost)
+        for objective in wanted
+        if objective.id in histories
+        for cost in dearest(histories[objective.id], limit=MOST_INCIDENTS)
+        if cost.share is None or cost.share >= _WORTH_TELLING
+    ]
+    found.sort(key=lambda item: (inf if item[1].share is None else item[1].share, item[1].bad), reverse=True)
+    return [
+        CostlyTime(objective, cost, _around(session, objective, cost.interval))
+        for objective, cost in found[:MOST_INCIDENTS]
+    ]
+
+
+def _around(session: Session, objective: Objective, interval: Interval) -> list[AnnotationRow]:
+    return list_annotations(session, Interval(interval.since - _AROUND, interval.until), service=objective.service)
+
+
+def _taken_out(session: Session, wanted: Sequence[Objective], interval: Interval) -> list[TakenOut]:
+    ids, services = {item.id for item in wanted}, {item.service for item in wanted}
+    found = []
+    for correction in reversed(corrections.list_corrections(session, interval=interval)):
+        concerns_us = correction.slo_id in ids or correction.service in services
+        is_for_all = correction.slo_id is None and correction.service is None
+        times = corrections.occurrences(correction, interval) if concerns_us or is_for_all else []
+        if times:
+            found.append(TakenOut(correction, len(times), sum((time.length for time in times), timedelta(0))))
+    return found
