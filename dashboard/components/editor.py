@@ -9,12 +9,12 @@ import orjson
 import streamlit as st
 
 from analytics.core.errors import InputError
+from analytics.core.source import read_source
 from dashboard import formats
 from dashboard.components import states
 from dashboard.components.graph.runs import run_graph
 from worker.workflow.definition import Definition, parse_definition
 from worker.workflow.kinds import registry
-from worker.workflow.source import read_source
 from worker.workflow.templates import references
 
 MOST_BYTES = 4 * 1024 * 1024

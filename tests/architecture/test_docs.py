@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from analytics.core.settings import McpSettings, Settings
+from analytics.core.source import read_source
 from worker.mcp.config import load_servers
 from worker.workflow.definition import parse_definition
 from worker.workflow.kinds import registry
-from worker.workflow.source import read_source
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -2,7 +2,7 @@
 
 First the shape, by JSON Schema; then the meaning: parameters, ids, needs and branches, cycles, each node's
 configuration, and whether each template names something that will be there. A body is checked as a graph of its own.
-Objects of JSON are dictionaries here: :func:`worker.workflow.source.read_value` lets nothing else in.
+Objects of JSON are dictionaries here: :func:`analytics.core.source.read_value` lets nothing else in.
 """
 
 import difflib
@@ -15,13 +15,13 @@ from typing import Any
 import jsonschema_rs
 
 from analytics.core.errors import InputError
+from analytics.core.source import Problem
 from worker.workflow.durations import DAY_S, DURATION_SCHEMA, duration_problems
 from worker.workflow.graphs import Ancestors, find_cycle
 from worker.workflow.kinds import nearest_kind, registry
 from worker.workflow.kinds.branch import branch_names
 from worker.workflow.node_kind import NodeKind, Transport
 from worker.workflow.schemas import Path, schema_problem, validator, violations
-from worker.workflow.source import Problem
 from worker.workflow.templates import ROOTS, Reference, either, has_template, references
 
 MAX_NODES = 10_000

@@ -20,11 +20,11 @@ from sqlalchemy.orm import Session
 
 from analytics.core.errors import InputError
 from analytics.core.ids import new_id
+from analytics.core.source import Problem, Source, read_source, read_value
 from analytics.store.tables.workflows import Workflow, WorkflowVersion
 from worker.workflow.checks import CONTROL_KINDS, DEFINITION_SCHEMA, config_validator, definition_problems, split_need
 from worker.workflow.durations import parse_duration
 from worker.workflow.graphs import UNKNOWN_DURATION_S, find_cycle, level_lists, longest_path, weights
-from worker.workflow.source import Problem, Source, read_source, read_value
 
 __all__ = [
     "DEFINITION_SCHEMA",

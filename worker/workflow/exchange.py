@@ -5,18 +5,17 @@ everything else; what cannot be used is refused with every problem, and the rest
 """
 
 import enum
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from analytics.core.errors import InputError, NotFoundError
+from analytics.core.source import NOT_IN_YAML, Path, Problem, Source, read_source, yaml_text
 from analytics.store.tables.workflows import Workflow, WorkflowVersion
 from worker.workflow.checks import CONTROL_KINDS, definition_problems
 from worker.workflow.definition import (
@@ -28,15 +27,12 @@ from worker.workflow.definition import (
     register_workflow,
     spec_hash,
 )
-from worker.workflow.source import Path, Problem, Source, plain_scalar, read_source
 
 BUNDLE_FORMAT = 1
 MAX_WORKFLOWS = 1000
 """In one bundle."""
 
-_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that JSON may hold as they are, while a reader of YAML wants them escaped."""
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class Format(enum.StrEnum):
@@ -268,27 +264,5 @@ def _brief_node(node: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Any, form: Format) -> str:
     if form is Format.JSON:
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-        return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
-
-
-class _Dumper(_DUMPER):  # type: ignore[misc]
-    """Writes what :func:`read_source` reads back: no aliases, and quotes where plain text would become a number."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        del data
-        return True
-
-
-def _represent_text(dumper: Any, text: str) -> Any:
-    style: str | None = None
-    if not isinstance(plain_scalar(text), str):
-        style = "'"
-    elif "\r" in text or _NOT_IN_YAML.search(text):
-        style = '"'
-    elif "\n" in text:
-        style = "|"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
+        return NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return yaml_text(value)

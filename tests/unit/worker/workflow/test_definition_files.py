@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics.core.source import read_source
 from worker.workflow.definition import builtin_definitions, parse_definition
 from worker.workflow.exchange import Format, export_text
 from worker.workflow.exchange import _text as text_of
-from worker.workflow.source import read_source
 
 TEXTS = st.text(max_size=20).filter(lambda text: "\0" not in text)
 VALUES = st.recursive(
