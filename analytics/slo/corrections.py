@@ -8,10 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import Interval
-from analytics.slo.model import Objective
+from analytics.core.clock import Interval, floor_time, require_aware, utc_now
+from analytics.core.errors import InputError, NotFoundError
+from analytics.core.ids import new_id
+from analytics.slo import catalogue
+from analytics.slo.model import BUCKET, Objective
+from analytics.slo.recurrence import recurrence
+from analytics.store.queries import audit
+from analytics.store.tables import LIVE
+from analytics.store.tables.slos import SloCorrection
+
+LONGEST_REASON = 500
+LONGEST = timedelta(days=400)
+LONGEST_RECURRING = timedelta(days=31)
+_YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +43,8 @@ class NewCorrection:
     rrule: str | None = None
     """How it recurs, as in RFC 5545, for example ``FREQ=WEEKLY;BYDAY=SU``; None for once.
 
-    DAILY, WEEKLY (with BYDAY), MONTHLY and YEARLY (with BYMONTH, and BYDAY or BYMONTHDAY), each with INTERVAL, COUNT
-    or UNTIL.
+    DAILY; WEEKLY, with BYDAY; MONTHLY, with BYDAY or BYMONTHDAY; YEARLY, with BYMONTH and those. Each may have
+    INTERVAL, and COUNT or UNTIL.
     """
     zone: str = "UTC"
     """IANA name; it recurs at the same time of that zone's clock, summer and winter."""
@@ -85,7 +98,26 @@ def add(session: Session, new: NewCorrection, *, actor: str) -> Added:
         InputError: If its times, rule, zone, scope or reason cannot be used.
         NotFoundError: If there is no such objective or service.
     """
-    raise NotImplementedError
+    checked = _checked(new)
+    _require_scope(session, checked)
+    meets = overlaps(session, checked)
+    row = SloCorrection(
+        id=new_id(),
+        slo_id=checked.slo_id,
+        service=checked.service,
+        starts_at=checked.starts_at,
+        ends_at=checked.ends_at,
+        rrule=checked.rrule,
+        zone=checked.zone,
+        reason=checked.reason,
+        created_at=utc_now(),
+        created_by=actor,
+        origin=LIVE,
+    )
+    session.add(row)
+    session.flush()
+    _record(session, row, "slo.correction_added", actor)
+    return Added(_of_row(row), meets)
 
 
 def withdraw(session: Session, correction_id: uuid.UUID, *, actor: str) -> Correction:
@@ -94,7 +126,14 @@ def withdraw(session: Session, correction_id: uuid.UUID, *, actor: str) -> Corre
     Raises:
         NotFoundError: If there is none.
     """
-    raise NotImplementedError
+    row = session.get(SloCorrection, correction_id, with_for_update=True)
+    if row is None:
+        raise NotFoundError("There is no such correction; nothing was withdrawn.", correction_id=str(correction_id))
+    if row.withdrawn_at is None:
+        row.withdrawn_at, row.withdrawn_by = utc_now(), actor
+        session.flush()
+        _record(session, row, "slo.correction_withdrawn", actor)
+    return _of_row(row)
 
 
 def list_corrections(
@@ -112,7 +151,21 @@ def list_corrections(
         interval: Only those of which something lies in it; None for all.
         with_withdrawn: Also those that do not count any more.
     """
-    raise NotImplementedError
+    query = select(SloCorrection).order_by(SloCorrection.starts_at.desc(), SloCorrection.id)
+    if not with_withdrawn:
+        query = query.where(SloCorrection.withdrawn_at.is_(None))
+    if objective is not None:
+        query = query.where(
+            or_(SloCorrection.slo_id == objective.id, SloCorrection.slo_id.is_(None)),
+            or_(SloCorrection.service == objective.service, SloCorrection.service.is_(None)),
+        )
+    if interval is not None:
+        query = query.where(
+            SloCorrection.starts_at < interval.until,
+            or_(SloCorrection.rrule.is_not(None), SloCorrection.ends_at > interval.since),
+        )
+    found = [_of_row(row) for row in session.scalars(query)]
+    return found if interval is None else [item for item in found if occurrences(item, interval)]
 
 
 def overlaps(session: Session, new: NewCorrection) -> Sequence[Overlap]:
@@ -121,7 +174,19 @@ def overlaps(session: Session, new: NewCorrection) -> Sequence[Overlap]:
     Raises:
         InputError: If its times, rule or zone cannot be used.
     """
-    raise NotImplementedError
+    checked = _checked(new)
+    until = checked.ends_at if checked.rrule is None else checked.starts_at + _YEAR
+    year = Interval(checked.starts_at, max(checked.ends_at, until))
+    mine = _merged(occurrences(checked, year))
+    services = {item.id: item.service for item in catalogue.load(session, with_inactive=True)}
+    found = []
+    for other in list_corrections(session, interval=year):
+        if not _shares_scope(checked, other, services):
+            continue
+        shared = _shared(mine, _merged(occurrences(other, year)))
+        if shared:
+            found.append(Overlap(other, sum((item.length for item in shared), timedelta(0)), shared[0]))
+    return sorted(found, key=lambda item: item.length, reverse=True)
 
 
 def occurrences(correction: NewCorrection | Correction, interval: Interval) -> list[Interval]:
@@ -133,7 +198,8 @@ def occurrences(correction: NewCorrection | Correction, interval: Interval) -> l
     Raises:
         InputError: If its times, rule or zone cannot be used.
     """
-    raise NotImplementedError
+    first = Interval(correction.starts_at, correction.ends_at)
+    return recurrence(first, rule=correction.rrule, zone=correction.zone).within(interval)
 
 
 def exclusions(
@@ -144,4 +210,116 @@ def exclusions(
     Each list is in order, without overlaps, widened to whole 5-minute buckets and cut to *interval*; an objective
     without corrections has no entry.
     """
-    raise NotImplementedError
+    widened = Interval(floor_time(interval.since, BUCKET), _ceil(interval.until))
+    found: dict[str, list[Interval]] = {}
+    for correction in list_corrections(session, interval=widened):
+        spans = [_whole_buckets(span) for span in occurrences(correction, widened)]
+        for objective in objectives:
+            if _concerns(correction, objective):
+                found.setdefault(objective.id, []).extend(spans)
+    return {slo_id: _shared(_merged(spans), [interval]) for slo_id, spans in found.items()}
+
+
+def _checked(new: NewCorrection) -> NewCorrection:
+    """Return *new* in UTC, without needless spaces."""
+    first = Interval(require_aware(new.starts_at), require_aware(new.ends_at))
+    reason, rule = new.reason.strip(), (new.rrule or "").strip() or None
+    if first.length <= timedelta(0):
+        raise InputError("The correction ends when it starts; nothing was stored.")
+    longest = LONGEST if rule is None else LONGEST_RECURRING
+    if first.length > longest:
+        again = "" if rule is None else " that recurs"
+        raise InputError(f"A correction{again} lasts at most {longest.days} days; nothing was stored.")
+    if not 0 < len(reason) <= LONGEST_REASON:
+        raise InputError(f"Say in 1 to {LONGEST_REASON} characters why this time does not count; nothing was stored.")
+    if new.slo_id is not None and new.service is not None:
+        raise InputError("A correction is for one objective or for a service, not for both; nothing was stored.")
+    recurrence(first, rule=rule, zone=new.zone)
+    return NewCorrection(first.since, first.until, reason, new.slo_id, new.service, rule, new.zone)
+
+
+def _require_scope(session: Session, new: NewCorrection) -> None:
+    if new.slo_id is not None:
+        catalogue.find(session, new.slo_id, with_inactive=True)
+    services = {item.service for item in catalogue.load(session, with_inactive=True)}
+    if new.service is not None and new.service not in services:
+        names = ", ".join(sorted(services))
+        raise NotFoundError(f"No objective is of a service {new.service!r}; there are {names}. Nothing was stored.")
+
+
+def _shares_scope(new: NewCorrection, other: Correction, services: Mapping[str, str]) -> bool:
+    """Return whether there can be an objective that both concern; *services* are those of the objectives."""
+    first, second = (
+        (item.slo_id, item.service if item.slo_id is None else services.get(item.slo_id)) for item in (new, other)
+    )
+    return all(one is None or two is None or one == two for one, two in zip(first, second, strict=True))
+
+
+def _concerns(correction: Correction, objective: Objective) -> bool:
+    return correction.slo_id in {None, objective.id} and correction.service in {None, objective.service}
+
+
+def _ceil(moment: datetime) -> datetime:
+    floor = floor_time(moment, BUCKET)
+    return floor if floor == moment else floor + BUCKET
+
+
+def _whole_buckets(span: Interval) -> Interval:
+    return Interval(floor_time(span.since, BUCKET), _ceil(span.until))
+
+
+def _merged(spans: Sequence[Interval]) -> list[Interval]:
+    """Return *spans* in order, those that meet or touch made one."""
+    merged: list[Interval] = []
+    for span in sorted(spans, key=lambda item: item.since):
+        if merged and span.since <= merged[-1].until:
+            merged[-1] = Interval(merged[-1].since, max(merged[-1].until, span.until))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _shared(first: Sequence[Interval], second: Sequence[Interval]) -> list[Interval]:
+    """Return the time that lies in both; each is in order and without overlaps."""
+    return [
+        Interval(max(one.since, two.since), min(one.until, two.until))
+        for one in first
+        for two in second
+        if one.since < two.until and two.since < one.until
+    ]
+
+
+def _record(session: Session, row: SloCorrection, action: str, actor: str) -> None:
+    audit.record(
+        session,
+        actor=actor,
+        action=action,
+        object_type="slo_correction",
+        object_id=str(row.id),
+        detail={
+            "slo_id": row.slo_id,
+            "service": row.service,
+            "starts_at": row.starts_at.isoformat(),
+            "ends_at": row.ends_at.isoformat(),
+            "rrule": row.rrule,
+            "reason": row.reason,
+        },
+    )
+
+
+def _of_row(row: SloCorrection) -> Correction:
+    return Correction(
+        id=row.id,
+        slo_id=row.slo_id,
+        service=row.service,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        rrule=row.rrule,
+        zone=row.zone,
+        reason=row.reason,
+        created_at=row.created_at,
+        created_by=row.created_by,
+        withdrawn_at=row.withdrawn_at,
+        withdrawn_by=row.withdrawn_by,
+        origin=row.origin,
+    )

@@ -90,7 +90,7 @@ def add_revision(
 
     To be called with the definitions locked.
     """
-    row = {"revision": revision, "document": dict(document), "is_active": is_active, "updated_by": actor}
+    row = {"revision": revision, "document": document, "is_active": is_active, "updated_by": actor}
     session.execute(
         upsert(SloDefinition)
         .values(slo_id=slo_id, origin=origin, **row)
@@ -100,7 +100,7 @@ def add_revision(
         insert(SloRevision).values(
             slo_id=slo_id,
             revision=revision,
-            document=dict(document) if is_active else None,
+            document=document if is_active else None,
             note=note,
             created_by=actor,
         )
