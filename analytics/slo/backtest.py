@@ -158,7 +158,7 @@ def firing_spans(history: History, pair: BurnPair, *, since: datetime | None = N
     replay = _Replay(history, since or history.interval.since)
     return [
         Interval(replay.end_of(first), min(replay.end_of(last), history.interval.until))
-        for first, last in _runs(replay.fires(pair, guard_of(history.objective)))
+        for first, last in runs(replay.fires(pair, guard_of(history.objective)))
     ]
 
 
@@ -246,7 +246,7 @@ def _alarms(replay: _Replay, objective: Objective, severity: Severity, incidents
         return []
     return [
         _alarm(replay, [pair for pair in pairs if fires[pair][first:last].any()], fires, (first, last), incidents)
-        for first, last in _runs(np.logical_or.reduce(list(fires.values())))
+        for first, last in runs(np.logical_or.reduce(list(fires.values())))
     ]
 
 
@@ -326,7 +326,7 @@ def _overlap(one: Alarm, other: Alarm) -> bool:
     )
 
 
-def _runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return first and one past the last place of each run of true *values*."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False])).astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,17 +1,33 @@
 """How an error budget was spent, step by step, with the times shown in which nothing was measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
+from analytics.core.errors import InputError
+from analytics.slo import catalogue
+from analytics.slo.backtest import runs
+from analytics.slo.evaluate import ENOUGH_COVERAGE
 from analytics.slo.history import History
-from analytics.slo.model import Objective
-from analytics.store.queries.annotations import AnnotationRow
+from analytics.slo.ledger import HOUR, Want, read
+from analytics.slo.math import error_budget
+from analytics.slo.model import BUCKET, Objective, RollingWindow
+from analytics.slo.windows import period_at
+from analytics.store.queries.annotations import AnnotationRow, list_annotations
 
 POINTS = 240
+
+Numbers = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+_FINE = timedelta(days=1)
+"""Windows up to this are drawn from five-minute buckets."""
+_LAG = 3 * BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +60,12 @@ def burndown(history: History, *, interval: Interval | None = None, points: int 
     Args:
         history: Longer than *interval* by the window, where the rolling line is wanted.
         interval: Within the history; None for all of it.
-        points: How many steps at most.
+        points: How many steps at most; each is a whole number of those of the history.
+
+    Raises:
+        InputError: If *points* is below 1.
     """
-    raise NotImplementedError
+    return _drawn(history if interval is None else history.within(interval), lead=history, points=points)
 
 
 def burn_down(session: Session, slo_id: str, *, now: datetime, points: int = POINTS) -> BurnDown:
@@ -55,4 +74,90 @@ def burn_down(session: Session, slo_id: str, *, now: datetime, points: int = POI
     Raises:
         NotFoundError: If there is no such objective.
     """
-    raise NotImplementedError
+    objective = catalogue.find(session, slo_id)
+    whole = period_at(objective.window, now)
+    interval = Interval(whole.since, min(now, whole.until))
+    step = BUCKET if interval.length <= _FINE else HOUR
+    before = Interval(interval.since - objective.period, interval.until)
+    history, lead = read(session, [Want(objective, interval, step), Want(objective, before, step)])
+    happened = list_annotations(session, interval, service=objective.service)
+    return replace(_drawn(history, lead=lead, points=points), annotations=happened)
+
+
+def _drawn(history: History, *, lead: History, points: int) -> BurnDown:
+    """Return the burn-down of *history*; *lead* has the same steps and end, and begins earlier."""
+    if points < 1:
+        raise InputError(f"A burn-down of {points} points cannot be drawn; ask for at least one.")
+    bounds = np.append(np.arange(0, len(history), -(-len(history) // points) or 1), len(history))
+    first, last = bounds[:-1], bounds[1:]
+    starts, ends = history.starts, history.ends
+    good, total = history.between(first, last)
+    so_far, seen = history.between(np.zeros_like(last), last)
+    is_known = _measured(history, first, last)
+    left = _shares(seen - so_far, history.totals()[1], history.objective.budget_ratio)
+    return BurnDown(
+        objective=history.objective,
+        interval=history.interval,
+        remaining=[
+            (ends[place - 1], value if known else None)
+            for place, value, known in zip(last.tolist(), left, is_known.tolist(), strict=True)
+        ],
+        bad=[
+            (starts[place], value if known else None)
+            for place, value, known in zip(first.tolist(), (total - good).tolist(), is_known.tolist(), strict=True)
+        ],
+        rolling=_rolling(history, lead, last),
+        gaps=_gaps(history),
+        excluded=_stretches(history, history.excluded_s >= history.step.total_seconds()),
+    )
+
+
+def _measured(history: History, first: Places, last: Places) -> NDArray[np.bool_]:
+    """Return of each stretch of steps whether something was measured in it, or corrected away."""
+    running = np.concatenate(([0.0], np.cumsum(history.measured_s + history.excluded_s)))
+    return np.asarray(running[last] - running[first] > 0)
+
+
+def _shares(bad: Numbers, total: float, ratio: float) -> list[float | None]:
+    """Return the share left of the budget of *total* events after each number of bad ones."""
+    return [_remaining(total - min(spent, total), total, ratio) for spent in bad.tolist()]
+
+
+def _remaining(good: float, total: float, ratio: float) -> float | None:
+    budget = error_budget(good, total, budget_ratio=ratio, period=BUCKET)
+    return None if budget is None else budget.remaining_ratio
+
+
+def _rolling(history: History, lead: History, last: Places) -> list[tuple[datetime, float | None]]:
+    """Return the share left of the window that ends with each step of the chart."""
+    if not isinstance(history.objective.window, RollingWindow):
+        return []
+    window = history.objective.period
+    offset, width = len(lead) - len(history), window // lead.step
+    ends = history.ends
+    until = last + offset
+    since = np.maximum(0, until - width)
+    good, total = lead.between(since, until)
+    measured = np.concatenate(([0.0], np.cumsum(lead.measured_s)))
+    excluded = np.concatenate(([0.0], np.cumsum(lead.excluded_s)))
+    seen, asked = measured[until] - measured[since], window.total_seconds() - (excluded[until] - excluded[since])
+    ratio = history.objective.budget_ratio
+    return [
+        (ends[place - 1], _remaining(kept, whole, ratio) if enough else None)
+        for place, kept, whole, enough in zip(
+            last.tolist(), good.tolist(), total.tolist(), (seen >= ENOUGH_COVERAGE * asked).tolist(), strict=True
+        )
+    ]
+
+
+def _gaps(history: History) -> list[Interval]:
+    """Return when nothing was measured; not the newest buckets, which may just not have been read yet."""
+    gaps = _stretches(history, (history.measured_s == 0) & (history.excluded_s == 0))
+    if gaps and gaps[-1].until == history.interval.until and gaps[-1].length <= _LAG:
+        gaps.pop()
+    return gaps
+
+
+def _stretches(history: History, chosen: NDArray[np.bool_]) -> list[Interval]:
+    starts, ends = history.starts, history.ends
+    return [Interval(starts[first], ends[last - 1]) for first, last in runs(chosen)]

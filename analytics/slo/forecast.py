@@ -2,11 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analytics.core.clock import Interval
+from analytics.core.errors import InputError
+from analytics.slo import composite
 from analytics.slo.history import History
-from analytics.slo.model import Objective
+from analytics.slo.math import burn_rate, error_budget
+from analytics.slo.model import CalendarWindow, CompositeEvents, Objective, RollingWindow
+from analytics.slo.windows import period_at
+
+Numbers = NDArray[np.float64]
+
+_HOUR = timedelta(hours=1)
+_HOURS_OF_WEEK = 168
 
 RECENT = (timedelta(hours=1), timedelta(hours=6), timedelta(days=3))
 """The times whose burn rates are carried on."""
@@ -40,14 +54,125 @@ class Forecast:
     """Those of :data:`RECENT` in which an event was seen: together they make the fan."""
 
 
-def forecast(history: History, *, horizon: timedelta | None = None, step: timedelta = timedelta(hours=1)) -> Forecast:
+def forecast(history: History, *, horizon: timedelta | None = None, step: timedelta = _HOUR) -> Forecast:
     """Return how the budget goes on after the end of *history*.
 
     Traffic is expected to be the median of the same hour of the week, as far as the history goes back.
 
     Args:
         history: At least the window of the objective before its end; what it lacks counts as unmeasured.
-        horizon: How far to look; None for a quarter of a rolling window, or the rest of a calendar window.
-        step: Between points; whole hours.
+        horizon: How far to look, at most a rolling window or the rest of a calendar window; None for a quarter of
+            the one or all of the other.
+        step: Between points.
+
+    Raises:
+        InputError: If *step* is not positive.
     """
-    raise NotImplementedError
+    if step <= timedelta(0):
+        raise InputError(f"A forecast with a point every {step} cannot be drawn.")
+    objective, now = history.objective, history.interval.until
+    window = objective.window
+    span = period_at(window, now)
+    if isinstance(window, RollingWindow):
+        until = now + min(window.length, horizon or window.length / 4)
+    else:
+        until = span.until if horizon is None else min(span.until, now + horizon)
+    moments = [min(until, now + place * step) for place in range(-((now - until) // step) + 1)]
+    ahead = _Ahead(span, moments, isinstance(window, RollingWindow))
+    ratio = objective.budget_ratio
+    scenarios = []
+    for recent in RECENT:
+        good, total = _lately(history, recent)
+        rate = burn_rate(good, total, budget_ratio=ratio)
+        if rate is None:
+            continue
+        course = _course(moments, *_sums(history, ahead, recent), ratio)
+        gone = next((moment for moment, left in course if left is not None and left <= 0), None)
+        scenarios.append(Scenario(recent, rate, course, gone))
+    unspent = _course(moments, *_sums(history, ahead, None), ratio)
+    return Forecast(objective, Interval(now, until), unspent[0][1], unspent, scenarios)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What is looked ahead to."""
+
+    span: Interval
+    """The window at the end of the history."""
+    moments: Sequence[datetime]
+    """From the present on."""
+    is_rolling: bool
+
+
+def _sums(history: History, ahead: _Ahead, recent: timedelta | None) -> tuple[Numbers, Numbers]:
+    """Return good and total of the window that ends at each moment, if the error ratio of *recent* goes on.
+
+    Of a composite, those of its members go on each for itself. None for no more bad events.
+    """
+    events = history.objective.indicator
+    if isinstance(events, CompositeEvents):
+        parts = [composite.Part(part.objective, *_sums(part, ahead, recent)) for part in history.parts]
+        ratio = history.objective.budget_ratio
+        return composite.combine(events, parts, budget_ratio=ratio, length=len(ahead.moments))
+    since = [ahead.span.since + (moment - ahead.moments[0]) * ahead.is_rolling for moment in ahead.moments]
+    first = np.array([history.place(moment) for moment in since])
+    good, total = history.between(first, np.full_like(first, len(history)))
+    lately_good, lately = (0.0, 0.0) if recent is None else _lately(history, recent)
+    errors = 1 - lately_good / lately if lately > 0 else 0.0
+    expected = np.cumsum(_expected(history, ahead.moments))
+    return good + (1 - errors) * expected, total + expected
+
+
+def _expected(history: History, moments: Sequence[datetime]) -> Numbers:
+    """Return how many events are expected between each moment and the one before; 0 before the first."""
+    zone = ZoneInfo(history.objective.window.zone) if isinstance(history.objective.window, CalendarWindow) else UTC
+    weekly = _hours_of_week(history, zone)
+    expected = [0.0]
+    for before, after in pairwise(moments):
+        middle = before + (after - before) / 2
+        expected.append(weekly[_hour_of_week(middle, zone)] * ((after - before) / _HOUR))
+    return np.array(expected)
+
+
+def _hours_of_week(history: History, zone: tzinfo) -> Numbers:
+    """Return the median number of events in each of the 168 hours of the week; what was not seen is as the others."""
+    spans, bounds = history.hours()
+    _, total = history.between(bounds[:-1], bounds[1:])
+    running = np.concatenate(([0.0], np.cumsum(history.measured_s)))
+    measured = running[bounds[1:]] - running[bounds[:-1]]
+    seen = measured >= _HOUR.total_seconds() / 2
+    if not seen.any():
+        return np.zeros(_HOURS_OF_WEEK)
+    an_hour = np.full(len(total), np.nan)
+    an_hour[seen] = total[seen] * _HOUR.total_seconds() / measured[seen]
+    weeks = np.full((len(spans) // _HOURS_OF_WEEK + 1, _HOURS_OF_WEEK), np.nan)
+    for place, span in enumerate(spans):
+        weeks[place // _HOURS_OF_WEEK, _hour_of_week(span.since, zone)] = an_hour[place]
+    known = ~np.isnan(weeks).all(axis=0)
+    found = np.full(_HOURS_OF_WEEK, float(np.median(an_hour[seen])))
+    found[known] = np.nanmedian(weeks[:, known], axis=0)
+    return found
+
+
+def _hour_of_week(moment: datetime, zone: tzinfo) -> int:
+    local = moment.astimezone(zone)
+    return local.weekday() * 24 + local.hour
+
+
+def _lately(history: History, recent: timedelta) -> tuple[float, float]:
+    """Return good and total of the time *recent* before the end of the newest step that was measured."""
+    seen = np.flatnonzero(history.measured_s > 0)
+    last = int(seen[-1]) + 1 if len(seen) else 0
+    first = max(0, last - max(1, recent // history.step))
+    good, total = history.between(np.array([first]), np.array([last]))
+    return float(good[0]), float(total[0])
+
+
+def _course(
+    moments: Sequence[datetime], good: Numbers, total: Numbers, ratio: float
+) -> list[tuple[datetime, float | None]]:
+    course: list[tuple[datetime, float | None]] = []
+    for moment, whole, bad in zip(moments, total.tolist(), (total - good).tolist(), strict=True):
+        budget = error_budget(whole - bad, whole, budget_ratio=ratio, period=_HOUR)
+        course.append((moment, None if budget is None else budget.remaining_ratio))
+    return course

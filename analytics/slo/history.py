@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from analytics.slo import composite
 from analytics.slo.math import coverage
 from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
 from analytics.slo.timeslices import Counts, Numbers, Places, in_slices, summed
+
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +59,28 @@ class History:
         first = floor_time(self.interval.since, self.step)
         return [min(self.interval.until, first + (place + 1) * self.step) for place in range(len(self))]
 
+    def place(self, moment: datetime) -> int:
+        """Return the place of the first step that begins at or after *moment*; the length when none does."""
+        if moment <= self.interval.since:
+            return 0
+        return min(len(self), -((floor_time(self.interval.since, self.step) - moment) // self.step))
+
+    def hours(self) -> tuple[list[Interval], Places]:
+        """Return the hours of the clock that the interval touches, cut to it, and the place at which each begins.
+
+        The places have one more at their end: the length.
+        """
+        start, starts = floor_time(self.interval.since, _HOUR), [self.interval.since]
+        while (start := start + _HOUR) < self.interval.until:
+            starts.append(start)
+        spans = [Interval(*ends) for ends in pairwise([*starts, self.interval.until])]
+        return spans, np.array([*(self.place(start) for start in starts), len(self)])
+
     def within(self, interval: Interval) -> "History":
         """Return the steps that begin in *interval*, as far as the history goes; how much is demo history stays."""
-        origin, size = floor_time(self.interval.since, self.step), len(self)
-        first = 0 if interval.since <= self.interval.since else -((origin - interval.since) // self.step)
-        last = 0 if interval.until <= self.interval.since else -((origin - interval.until) // self.step)
-        last = min(last, size)
-        first = min(first, last)
+        last = self.place(interval.until)
+        first = min(self.place(interval.since), last)
+        origin = floor_time(self.interval.since, self.step)
         since = self.interval.since if first == 0 else min(self.interval.until, origin + first * self.step)
         until = since if first == last else min(self.interval.until, origin + last * self.step)
         kept = slice(first, last)
