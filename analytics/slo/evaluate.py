@@ -7,27 +7,38 @@ from datetime import datetime, timedelta
 from analytics.core.clock import Interval
 from analytics.slo import math
 from analytics.slo.math import ErrorBudget
-from analytics.slo.model import WHOLE, BurnPair, Objective, SloState
-from analytics.slo.windows import MIN_BAD_EVENTS, burn_pairs
+from analytics.slo.model import BUCKET, WHOLE, Budgeting, BurnPair, CompositeEvents, Objective, RawRatio, SloState
+from analytics.slo.windows import BURN_WINDOWS, firing_pairs, guard_of, windows_of
 
 ENOUGH_COVERAGE = 0.9
+STALE_AFTER = 3 * BUCKET
+"""A newest bucket that ended longer ago than this is overdue."""
+
+EVENTS, SLICES = "events", "slices"
+_ENOUGH_BAD = 10
 _RECENT = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was counted for one objective."""
+    """What was counted for one objective, or one group of it."""
 
     good: float
     total: float
     coverage_ratio: float
-    """Share of the period in which the source was seen, 0 to 1."""
+    """Share of the time so far that was measured, 0 to 1."""
     windows: Mapping[timedelta, tuple[float, float]]
-    """Good and total of windows that end now; one without a bucket is missing."""
+    """Good and total of windows that end now; one that is missing had no event."""
     measured_at: datetime | None
     """End of the newest bucket."""
     demo_total: float
     series: Sequence[tuple[datetime, float | None]]
+    excluded_s: float = 0.0
+    """Seconds that corrections take out of the time so far."""
+    unit: str = EVENTS
+    read_error: str | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +108,25 @@ class SloStatus:
     """Of a composite: its members over the same window."""
 
 
-def evaluate(objective: Objective, facts: Facts, *, windows: Sequence[timedelta], period: timedelta) -> SloStatus:
-    """Return how *objective* stands over *period*, given *facts*; *windows* are the burn rates to show."""
+def evaluate(
+    objective: Objective, facts: Facts, *, interval: Interval, now: datetime, group_key: str = WHOLE
+) -> SloStatus:
+    """Return how *objective* stands in *interval* at *now*, given *facts* of its time so far."""
     ratio = objective.budget_ratio
     share = math.sli(facts.good, facts.total)
-    budget = math.error_budget(facts.good, facts.total, budget_ratio=ratio, period=period)
-    rates = {window: _rate(facts, window, ratio) for window in windows}
-    lasts = None
-    if budget is not None:
-        lasts = math.time_to_exhaustion(budget.remaining_ratio, _rate(facts, _RECENT, ratio), period=period)
+    budget = math.error_budget(facts.good, facts.total, budget_ratio=ratio, period=interval.length)
+    end = max(interval.since, min(now, interval.until))
+    projection = None if share is None or end == interval.until else _projection(1 - share, facts, ratio, interval, end)
+    pairs = firing_pairs(objective, facts.windows)
+    lasts = _lasts(budget, projection, _rate(facts, _RECENT, ratio), interval.length)
     return SloStatus(
         objective=objective,
         sli=share,
         compliant=None if share is None or facts.coverage_ratio < ENOUGH_COVERAGE else share >= float(objective.target),
         margin=None if share is None else share - float(objective.target),
         budget=budget,
-        burn_rates=rates,
-        state=_state(objective, facts, budget, lasts, period),
+        burn_rates={window: _rate(facts, window, ratio) for window in BURN_WINDOWS},
+        state=_state(facts, budget, pairs, is_at_risk=_is_at_risk(objective, facts, lasts, interval, end)),
         coverage_ratio=facts.coverage_ratio,
         good=facts.good,
         total=facts.total,
@@ -121,50 +134,80 @@ def evaluate(objective: Objective, facts: Facts, *, windows: Sequence[timedelta]
         includes_demo=facts.demo_total > 0,
         series=facts.series,
         exhausted_in=lasts,
-        interval=Interval.last(period),
+        interval=interval,
+        group_key=group_key,
+        unit=facts.unit,
+        excluded_s=facts.excluded_s,
+        is_stale=facts.measured_at is None or facts.measured_at < end - STALE_AFTER,
+        read_error=facts.read_error,
+        warnings=facts.warnings,
+        alerts=pairs,
+        projection=projection,
+        volume_warning=_volume_warning(objective, facts, interval, end),
     )
 
 
-def windows_needed(objective: Objective, *, shown: Sequence[timedelta], period: timedelta) -> set[timedelta]:
+def windows_needed(objective: Objective) -> set[timedelta]:
     """Return the windows :func:`evaluate` looks at for *objective*."""
-    pairs = burn_pairs(budget_ratio=objective.budget_ratio, period=period)
-    return {*shown, _RECENT, *(pair.long for pair in pairs), *(pair.short for pair in pairs)}
+    return {*BURN_WINDOWS, _RECENT, *windows_of(objective)}
 
 
-def _state(
-    objective: Objective, facts: Facts, budget: ErrorBudget | None, lasts: timedelta | None, period: timedelta
-) -> SloState:
+def _projection(error: float, facts: Facts, ratio: float, interval: Interval, end: datetime) -> Projection:
+    excluded = timedelta(seconds=facts.excluded_s)
+    total = ratio * ((interval.length - excluded) / _MINUTE)
+    consumed = error * ((end - interval.since - excluded) / _MINUTE)
+    return Projection(total, consumed, total - consumed)
+
+
+def _lasts(
+    budget: ErrorBudget | None, projection: Projection | None, rate: float | None, period: timedelta
+) -> timedelta | None:
+    """Return how long the budget lasts at burn *rate*: in a period that is not over, that of the whole period."""
+    if budget is None:
+        return None
+    left = budget.remaining_ratio
+    if projection is not None and projection.total_minutes > 0 and left > 0:
+        left = projection.left_minutes / projection.total_minutes
+    return math.time_to_exhaustion(left, rate, period=period)
+
+
+def _is_at_risk(objective: Objective, facts: Facts, lasts: timedelta | None, interval: Interval, end: datetime) -> bool:
+    """Return whether the budget will be gone before the period is over, with enough bad events to tell."""
+    good, total = facts.windows.get(_RECENT, (0.0, 0.0))
+    rate = _rate(facts, _RECENT, objective.budget_ratio)
+    left = interval.until - end or interval.length  # of a period that is over, as of a rolling one, all of it
+    return lasts is not None and lasts < left and rate is not None and rate > 1 and total - good >= guard_of(objective)
+
+
+def _state(facts: Facts, budget: ErrorBudget | None, pairs: Sequence[BurnPair], *, is_at_risk: bool) -> SloState:
     if budget is None:
         return SloState.NO_DATA
     if facts.coverage_ratio < ENOUGH_COVERAGE:
         return SloState.INSUFFICIENT_DATA
     if budget.is_exhausted:
         return SloState.EXHAUSTED
-    if _is_burning(objective, facts, period):
+    if pairs:
         return SloState.DEGRADED
-    good, total = facts.windows.get(_RECENT, (0.0, 0.0))
-    if lasts is not None and lasts < period and total - good >= MIN_BAD_EVENTS:
-        rate = math.burn_rate(good, total, budget_ratio=objective.budget_ratio)
-        if rate is not None and rate > 1:
-            return SloState.AT_RISK
-    return SloState.HEALTHY
+    return SloState.AT_RISK if is_at_risk else SloState.HEALTHY
 
 
-def _is_burning(objective: Objective, facts: Facts, period: timedelta) -> bool:
-    """Return whether both windows of a pair burn faster than its factor, with enough bad events to tell."""
-    ratio = objective.budget_ratio
-    for pair in burn_pairs(budget_ratio=ratio, period=period):
-        good, total = facts.windows.get(pair.long, (0.0, 0.0))
-        if total - good < MIN_BAD_EVENTS:
-            continue
-        long, short = _rate(facts, pair.long, ratio), _rate(facts, pair.short, ratio)
-        if long is not None and short is not None and min(long, short) > pair.factor:
-            return True
-    return False
+def _volume_warning(objective: Objective, facts: Facts, interval: Interval, end: datetime) -> str | None:
+    """Return a warning when the whole window, as busy as so far, allows fewer than ten bad events."""
+    is_counted = not isinstance(objective.indicator, RawRatio | CompositeEvents)
+    if not is_counted or objective.budgeting is not Budgeting.OCCURRENCES or objective.budget_ratio == 0:
+        return None
+    measured_s = facts.coverage_ratio * ((end - interval.since).total_seconds() - facts.excluded_s)
+    if facts.total <= 0 or measured_s <= 0:
+        return None
+    allowed = objective.budget_ratio * facts.total * (interval.length.total_seconds() / measured_s)
+    if allowed >= _ENOUGH_BAD:
+        return None
+    return (
+        f"At this traffic the target allows {allowed:.2g} bad events in the window; with fewer than {_ENOUGH_BAD}"
+        " chance decides. A lower target or a longer window would tell more."
+    )
 
 
 def _rate(facts: Facts, window: timedelta, budget_ratio: float) -> float | None:
-    if window not in facts.windows:
-        return None
-    good, total = facts.windows[window]
+    good, total = facts.windows.get(window, (0.0, 0.0))
     return math.burn_rate(good, total, budget_ratio=budget_ratio)

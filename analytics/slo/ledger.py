@@ -1,20 +1,23 @@
-"""The ledger: good and total events of every objective, by five minutes and by hour.
+"""The ledger: good and total events of every objective and its groups, by five minutes and by hour.
 
-Everything shown is computed from it when it is read. Buckets are written again when a source has late data; those
-of the demo history are never written over.
+Everything shown is computed from it when it is read, without the time that corrections take out. Buckets are written
+again when a source has late data; those of the demo history are never written over. Hours are kept for good.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import Interval
-from analytics.slo.history import History
-from analytics.slo.model import BUCKET, WHOLE, Objective
+from analytics.core.clock import Interval, floor_time
+from analytics.slo import catalogue, corrections
+from analytics.slo.history import History, composite_of, history_of
+from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
+from analytics.slo.timeslices import Counts
 from analytics.store.tables import LIVE
 
 HOUR = timedelta(hours=1)
@@ -47,13 +50,26 @@ class LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRow:
-    """Sums of one objective over a window that ends now."""
+class Want:
+    """What is to be read of one objective."""
 
-    slo_id: str
-    window: timedelta
-    good: float
-    total: float
+    objective: Objective
+    interval: Interval
+    step: timedelta = BUCKET
+    """:data:`BUCKET` or :data:`HOUR`."""
+    group_key: str = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far an objective was measured."""
+
+    measured_at: datetime | None
+    """End of its newest bucket; None when it has none."""
+    error: str | None
+    """Why its source could not be read last time; None when it could."""
+    warnings: Sequence[str]
+    """What the source warned of at the last reading."""
 
 
 def upsert(session: Session, buckets: Sequence[Bucket], *, origin: str = LIVE) -> int:
@@ -67,6 +83,7 @@ def upsert(session: Session, buckets: Sequence[Bucket], *, origin: str = LIVE) -
         _UPSERT,
         {
             "ids": [bucket.slo_id for bucket in buckets],
+            "keys": [bucket.group_key for bucket in buckets],
             "starts": [bucket.start for bucket in buckets],
             "goods": [bucket.good for bucket in buckets],
             "totals": [bucket.total for bucket in buckets],
@@ -101,24 +118,6 @@ def sums_by_step(
     return [LedgerRow(*row) for row in rows]
 
 
-def sums_by_window(
-    session: Session, windows: Sequence[tuple[str, timedelta]], *, until: datetime
-) -> dict[tuple[str, timedelta], WindowRow]:
-    """Return sums over each (objective, length) of *windows*, ending at *until*, from five-minute buckets.
-
-    A window without any bucket is missing.
-    """
-    rows = session.execute(
-        _BY_WINDOW,
-        {
-            "ids": [slo_id for slo_id, _ in windows],
-            "lengths": [length for _, length in windows],
-            "until": until,
-        },
-    )
-    return {(row.slo_id, row.length): WindowRow(row.slo_id, row.length, row.good, row.total) for row in rows}
-
-
 def histories(
     session: Session,
     objectives: Sequence[Objective],
@@ -140,40 +139,215 @@ def histories(
         step: :data:`BUCKET` (for what is at most 90 days old) or :data:`HOUR`.
         group_key: One group of the objectives, instead of the whole.
     """
-    raise NotImplementedError
+    found = read(session, [Want(item, interval, step, group_key) for item in objectives])
+    return {item.id: history for item, history in zip(objectives, found, strict=True)}
 
 
-def newest(session: Session, slo_ids: Sequence[str], *, until: datetime) -> dict[str, datetime]:
-    """Return the start of the newest five-minute bucket before *until* of each objective that has one."""
-    return {row.slo_id: row.start for row in session.execute(_NEWEST, {"ids": list(slo_ids), "until": until})}
+def read(session: Session, wants: Sequence[Want]) -> list[History]:
+    """Return the history of each of *wants*, as :func:`histories` does, with one reading of the ledger for all."""
+    wants = [replace(want, interval=_to_buckets(want.interval)) for want in wants]
+    members = _members(session, wants)
+    excluded = _excluded(session, wants, members)
+    leaves = [_leaves(want, members, excluded) for want in wants]
+    counted = iter(_count(session, [leaf for group in leaves for leaf in group]))
+    found = []
+    for want, group in zip(wants, leaves, strict=True):
+        parts = [next(counted) for _ in group]
+        if isinstance(want.objective.indicator, CompositeEvents):
+            found.append(composite_of(want.objective, parts, interval=want.interval, step=want.step))
+        else:
+            found.append(parts[0])
+    return found
+
+
+def groups(session: Session, slo_ids: Sequence[str], *, since: datetime) -> dict[str, list[str]]:
+    """Return the keys of the groups of each objective that have an hour from *since* on, in order."""
+    found: dict[str, list[str]] = {}
+    for row in session.execute(_GROUPS, {"ids": list(slo_ids), "since": floor_time(since, HOUR)}):
+        found.setdefault(row.slo_id, []).append(row.group_key)
+    return found
+
+
+def readings(session: Session, slo_ids: Sequence[str], *, until: datetime) -> dict[str, Reading]:
+    """Return how far each of the objectives was measured before *until*, and what went wrong last."""
+    return {row.slo_id: Reading(*row[1:]) for row in session.execute(_READINGS, {"ids": list(slo_ids), "until": until})}
 
 
 def prune(session: Session, slo_ids: Sequence[str], *, before: datetime) -> int:
-    """Delete five-minute buckets older than *before*; the hours stay. Returns how many went."""
-    deleted: Any = session.execute(_PRUNE, {"ids": list(slo_ids), "before": before})
+    """Delete five-minute buckets of the hours before that of *before*; the hours stay. Returns how many went."""
+    deleted: Any = session.execute(_PRUNE, {"ids": list(slo_ids), "before": floor_time(before, HOUR)})
     return int(deleted.rowcount)
 
 
+# ---- What to read ----
+
+
+def _members(session: Session, wants: Sequence[Want]) -> dict[str, Objective]:
+    """Return the members of the composites among *wants* by id, without those that are not in use."""
+    ids = {
+        member.slo_id
+        for want in wants
+        if isinstance(want.objective.indicator, CompositeEvents)
+        for member in want.objective.indicator.members
+    }
+    return {item.id: item for item in catalogue.load(session, ids=sorted(ids))} if ids else {}
+
+
+def _excluded(
+    session: Session, wants: Sequence[Want], members: Mapping[str, Objective]
+) -> Mapping[str, Sequence[Interval]]:
+    if not wants:
+        return {}
+    everything = {**members, **{want.objective.id: want.objective for want in wants}}
+    hull = Interval(min(want.interval.since for want in wants), max(want.interval.until for want in wants))
+    return corrections.exclusions(session, list(everything.values()), hull)
+
+
+def _leaves(
+    want: Want, members: Mapping[str, Objective], excluded: Mapping[str, Sequence[Interval]]
+) -> list[tuple[Want, list[Interval]]]:
+    """Return what to count for *want*, with what not to count: one thing, or one for each member of a composite."""
+    own = excluded.get(want.objective.id, ())
+    events = want.objective.indicator
+    if not isinstance(events, CompositeEvents):
+        return [(want, _merged(own, want.interval))]
+    there = [members[member.slo_id] for member in events.members if member.slo_id in members]
+    return [
+        (replace(want, objective=item), _merged([*own, *excluded.get(item.id, ())], want.interval)) for item in there
+    ]
+
+
+def _merged(spans: Sequence[Interval], within: Interval) -> list[Interval]:
+    """Return *spans* cut to *within*, in order and apart from each other."""
+    found: list[Interval] = []
+    for span in sorted(spans, key=lambda span: span.since):
+        since, until = max(span.since, within.since), min(span.until, within.until)
+        if since >= until:
+            continue
+        if found and since <= found[-1].until:
+            found[-1] = Interval(found[-1].since, max(until, found[-1].until))
+        else:
+            found.append(Interval(since, until))
+    return found
+
+
+def _without(interval: Interval, excluded: Sequence[Interval]) -> Iterator[Interval]:
+    """Yield what is left of *interval*."""
+    since = interval.since
+    for span in excluded:
+        if since < span.since:
+            yield Interval(since, span.since)
+        since = span.until
+    if since < interval.until:
+        yield Interval(since, interval.until)
+
+
+def _to_buckets(interval: Interval) -> Interval:
+    return Interval(floor_time(interval.since, BUCKET), floor_time(interval.until, BUCKET))
+
+
+# ---- Reading ----
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """Spans of one table to be read, as the columns of a parameter."""
+
+    places: list[int] = field(default_factory=list)
+    """What each is for."""
+    ids: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    since: list[datetime] = field(default_factory=list)
+    until: list[datetime] = field(default_factory=list)
+
+    def add(self, place: int, want: Want, since: datetime, until: datetime) -> None:
+        if since < until:
+            self.places.append(place)
+            self.ids.append(want.objective.id)
+            self.keys.append(want.group_key)
+            self.since.append(since)
+            self.until.append(until)
+
+    def named(self, name: str) -> dict[str, object]:
+        """Return the columns by parameter."""
+        return {f"{name}_{part}": getattr(self, part) for part in ("places", "ids", "keys", "since", "until")}
+
+
+def _count(session: Session, leaves: Sequence[tuple[Want, Sequence[Interval]]]) -> list[History]:
+    """Return the history of each of *leaves*, all by one query.
+
+    Rows come as one string of bytes for each span, which is ten times faster than row by row.
+    """
+    hours, edges, buckets = _Pieces(), _Pieces(), _Pieces()
+    for place, (want, excluded) in enumerate(leaves):
+        for span in _without(want.interval, excluded):
+            if not _can_use_hours(want):
+                buckets.add(place, want, span.since, span.until)
+                continue
+            first, last = _ceil_hour(span.since), floor_time(span.until, HOUR)
+            hours.add(place, want, first, last)
+            edges.add(place, want, span.since, min(first, span.until))
+            edges.add(place, want, max(first, last), span.until)
+    packed: list[list[bytes]] = [[] for _ in leaves]
+    demo = [0.0] * len(leaves)
+    if hours.places or edges.places or buckets.places:
+        for row in session.execute(_PACKED, {**hours.named("hour"), **edges.named("edge"), **buckets.named("bucket")}):
+            packed[row.place].append(row.packed)
+            demo[row.place] += row.demo
+    return [
+        history_of(
+            want.objective,
+            want.interval,
+            _unpacked(packed[place]),
+            step=want.step,
+            exclusions=excluded,
+            group_key=want.group_key,
+            demo_total=demo[place],
+        )
+        for place, (want, excluded) in enumerate(leaves)
+    ]
+
+
+def _can_use_hours(want: Want) -> bool:
+    """Return whether hours are fine enough for the steps of *want* and for the slices its objective is cut into."""
+    objective = want.objective
+    is_cut = objective.budgeting is not Budgeting.OCCURRENCES and objective.slices.length < HOUR
+    return want.step >= HOUR and not is_cut
+
+
+def _unpacked(packed: Sequence[bytes]) -> Counts:
+    rows = np.frombuffer(b"".join(packed), _ROW)
+    starts = rows["at"].astype(np.int64) // 1_000_000 + _POSTGRES_EPOCH_S
+    good, total, measured_s = (rows[name].astype(np.float64) for name in ("good", "total", "measured_s"))
+    return Counts(starts, good, total, measured_s)
+
+
+def _ceil_hour(moment: datetime) -> datetime:
+    floor = floor_time(moment, HOUR)
+    return floor if floor == moment else floor + HOUR
+
+
 _UPSERT = text("""
-    INSERT INTO slo_bucket_5m AS kept (slo_id, bucket_start, good, total, measured_s, origin)
-    SELECT b.slo_id, b.start, b.good, b.total, b.measured_s, :origin
-    FROM unnest(CAST(:ids AS text[]), CAST(:starts AS timestamptz[]), CAST(:goods AS float8[]),
-                CAST(:totals AS float8[]), CAST(:seconds AS float8[])) AS b (slo_id, start, good, total, measured_s)
+    INSERT INTO slo_bucket_5m AS kept (slo_id, group_key, bucket_start, good, total, measured_s, origin)
+    SELECT b.slo_id, b.group_key, b.start, b.good, b.total, b.measured_s, :origin
+    FROM unnest(CAST(:ids AS text[]), CAST(:keys AS text[]), CAST(:starts AS timestamptz[]), CAST(:goods AS float8[]),
+                CAST(:totals AS float8[]), CAST(:seconds AS float8[]))
+         AS b (slo_id, group_key, start, good, total, measured_s)
     ON CONFLICT (slo_id, group_key, bucket_start) DO UPDATE
     SET good = excluded.good, total = excluded.total, measured_s = excluded.measured_s
     WHERE kept.origin = excluded.origin
 """)
 
 _ROLL_UP = text("""
-    INSERT INTO slo_bucket_1h (slo_id, bucket_start, good, total, measured_s, demo_total)
-    SELECT slo_id, date_bin('1 hour', bucket_start, CAST('epoch' AS timestamptz)), sum(good), sum(total),
+    INSERT INTO slo_bucket_1h (slo_id, group_key, bucket_start, good, total, measured_s, demo_total)
+    SELECT slo_id, group_key, date_bin('1 hour', bucket_start, CAST('epoch' AS timestamptz)), sum(good), sum(total),
            sum(measured_s), coalesce(sum(total) FILTER (WHERE origin = 'demo'), 0)
     FROM slo_bucket_5m
     WHERE slo_id = ANY(:ids)
       AND bucket_start >= date_bin('1 hour', CAST(:since AS timestamptz), CAST('epoch' AS timestamptz))
       AND bucket_start < date_bin('1 hour', CAST(:until AS timestamptz), CAST('epoch' AS timestamptz))
                          + interval '1 hour'
-    GROUP BY 1, 2
+    GROUP BY 1, 2, 3
     ON CONFLICT (slo_id, group_key, bucket_start) DO UPDATE
     SET good = excluded.good, total = excluded.total, measured_s = excluded.measured_s,
         demo_total = excluded.demo_total
@@ -184,8 +358,82 @@ _DROP_EMPTY = text("""
     WHERE h.slo_id = ANY(:ids)
       AND h.bucket_start >= date_bin('1 hour', CAST(:since AS timestamptz), CAST('epoch' AS timestamptz))
       AND h.bucket_start < :until
-      AND NOT EXISTS (SELECT FROM slo_bucket_5m b WHERE b.slo_id = h.slo_id
+      AND NOT EXISTS (SELECT FROM slo_bucket_5m b WHERE b.slo_id = h.slo_id AND b.group_key = h.group_key
                       AND b.bucket_start >= h.bucket_start AND b.bucket_start < h.bucket_start + interval '1 hour')
+""")
+
+# An hour whose buckets were pruned stands in for a part of it, by its share of the hour.
+_PACKED = text("""
+    SELECT p.place, r.packed, r.demo
+    FROM unnest(CAST(:hour_places AS int[]), CAST(:hour_ids AS text[]), CAST(:hour_keys AS text[]),
+                CAST(:hour_since AS timestamptz[]), CAST(:hour_until AS timestamptz[]))
+         AS p (place, slo_id, group_key, since, until)
+    CROSS JOIN LATERAL (
+        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
+                          || float8send(measured_s), '') AS packed, sum(demo_total) AS demo
+        FROM slo_bucket_1h
+        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
+    WHERE r.packed IS NOT NULL
+    UNION ALL
+    SELECT p.place, r.packed, r.demo
+    FROM unnest(CAST(:bucket_places AS int[]) || CAST(:edge_places AS int[]),
+                CAST(:bucket_ids AS text[]) || CAST(:edge_ids AS text[]),
+                CAST(:bucket_keys AS text[]) || CAST(:edge_keys AS text[]),
+                CAST(:bucket_since AS timestamptz[]) || CAST(:edge_since AS timestamptz[]),
+                CAST(:bucket_until AS timestamptz[]) || CAST(:edge_until AS timestamptz[]))
+         AS p (place, slo_id, group_key, since, until)
+    CROSS JOIN LATERAL (
+        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
+                          || float8send(measured_s), '') AS packed,
+               coalesce(sum(total) FILTER (WHERE origin = 'demo'), 0) AS demo
+        FROM slo_bucket_5m
+        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
+    WHERE r.packed IS NOT NULL
+    UNION ALL
+    SELECT p.place,
+           timestamptz_send(p.since) || float8send(h.good * s.share) || float8send(h.total * s.share)
+           || float8send(h.measured_s * s.share), h.demo_total * s.share
+    FROM unnest(CAST(:edge_places AS int[]), CAST(:edge_ids AS text[]), CAST(:edge_keys AS text[]),
+                CAST(:edge_since AS timestamptz[]), CAST(:edge_until AS timestamptz[]))
+         AS p (place, slo_id, group_key, since, until)
+    JOIN slo_bucket_1h h ON h.slo_id = p.slo_id AND h.group_key = p.group_key
+        AND h.bucket_start = date_bin('1 hour', p.since, CAST('epoch' AS timestamptz))
+    CROSS JOIN LATERAL (SELECT extract(epoch FROM p.until - p.since)::float8 / 3600 AS share) s
+    WHERE NOT EXISTS (SELECT FROM slo_bucket_5m b WHERE b.slo_id = h.slo_id AND b.group_key = h.group_key
+                      AND b.bucket_start >= h.bucket_start AND b.bucket_start < h.bucket_start + interval '1 hour')
+""")
+
+_ROW = np.dtype([("at", ">i8"), ("good", ">f8"), ("total", ">f8"), ("measured_s", ">f8")])
+"""A packed row; the time in microseconds since PostgreSQL's epoch."""
+
+_POSTGRES_EPOCH_S = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
+
+_READINGS = text("""
+    SELECT w.slo_id, b.bucket_start + interval '5 minutes', r.error, coalesce(r.warnings, '[]')
+    FROM unnest(CAST(:ids AS text[])) AS w (slo_id)
+    LEFT JOIN slo_reading r ON r.slo_id = w.slo_id
+    LEFT JOIN LATERAL (SELECT bucket_start FROM slo_bucket_5m
+                       WHERE slo_id = w.slo_id AND group_key = '' AND bucket_start < :until
+                       ORDER BY bucket_start DESC LIMIT 1) b ON true
+""")
+
+# Hops from key to key in the index; DISTINCT would read every hour of every group.
+_GROUPS = text("""
+    WITH RECURSIVE found AS (
+        SELECT w.slo_id, n.group_key
+        FROM unnest(CAST(:ids AS text[])) AS w (slo_id)
+        CROSS JOIN LATERAL (SELECT group_key FROM slo_bucket_1h WHERE slo_id = w.slo_id AND group_key > ''
+                            ORDER BY group_key LIMIT 1) n
+        UNION ALL
+        SELECT f.slo_id, n.group_key
+        FROM found f
+        CROSS JOIN LATERAL (SELECT group_key FROM slo_bucket_1h
+                            WHERE slo_id = f.slo_id AND group_key > f.group_key ORDER BY group_key LIMIT 1) n
+    )
+    SELECT f.slo_id, f.group_key FROM found f
+    WHERE EXISTS (SELECT FROM slo_bucket_1h h WHERE h.slo_id = f.slo_id AND h.group_key = f.group_key
+                  AND h.bucket_start >= :since)
+    ORDER BY 1, 2
 """)
 
 _BY_STEP = text("""
@@ -194,23 +442,6 @@ _BY_STEP = text("""
     FROM slo_bucket_1h
     WHERE slo_id = ANY(:ids) AND bucket_start >= :since AND bucket_start < :until
     GROUP BY 1, 2 ORDER BY 1, 2
-""")
-
-# The lateral form makes the planner look up each window in the index; a join would read the whole table.
-_BY_WINDOW = text("""
-    SELECT w.slo_id, w.length, b.good, b.total
-    FROM unnest(CAST(:ids AS text[]), CAST(:lengths AS interval[])) AS w (slo_id, length)
-    CROSS JOIN LATERAL (SELECT sum(good) AS good, sum(total) AS total FROM slo_bucket_5m
-                        WHERE slo_id = w.slo_id AND bucket_start >= CAST(:until AS timestamptz) - w.length
-                          AND bucket_start < :until) b
-    WHERE b.total IS NOT NULL
-""")
-
-_NEWEST = text("""
-    SELECT w.slo_id, b.bucket_start AS start
-    FROM unnest(CAST(:ids AS text[])) AS w (slo_id)
-    CROSS JOIN LATERAL (SELECT bucket_start FROM slo_bucket_5m
-                        WHERE slo_id = w.slo_id AND bucket_start < :until ORDER BY bucket_start DESC LIMIT 1) b
 """)
 
 _PRUNE = text("DELETE FROM slo_bucket_5m WHERE slo_id = ANY(:ids) AND bucket_start < :before")

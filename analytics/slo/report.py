@@ -1,22 +1,28 @@
-"""The report over all objectives, read from the hourly ledger: three small queries whatever the traffic was."""
+"""The report over all objectives, read from the ledger: a few small queries whatever the traffic was."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, floor_time, require_aware
-from analytics.slo import ledger
-from analytics.slo.defaults import objectives
-from analytics.slo.evaluate import Facts, SloStatus, evaluate, windows_needed
-from analytics.slo.math import Buckets, coverage, sli_series, sums
-from analytics.slo.model import BUCKET, MONTH, Objective
-from analytics.slo.windows import BURN_WINDOWS
+from analytics.slo import catalogue, ledger
+from analytics.slo.evaluate import EVENTS, SLICES, Facts, SloStatus, evaluate, windows_needed
+from analytics.slo.history import History
+from analytics.slo.ledger import HOUR, Reading, Want
+from analytics.slo.math import sli
+from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
+from analytics.slo.windows import period_at
+
+MOST_GROUPS = 50
+"""So many groups of an objective a report names."""
 
 _POINTS = 30
+_DAY = timedelta(days=1)
 _LAG = 2 * BUCKET
+"""How late the newest bucket may be without being a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,71 +69,151 @@ def slo_report(
         ids: The objectives to report; None for all. Unknown ones are left out.
         group_keys: Whether to judge the groups of objectives as well.
     """
-    del group_keys
-    period = period or MONTH
-    asked = interval or Interval.last(period, now=now)
-    until = min(require_aware(now), require_aware(asked.until))
-    span = Interval(min(_ceil_hour(asked.since), until), until)
-    wanted = [item for item in objectives() if ids is None or item.id in ids]
-    facts = _facts(session, wanted, span, asked.length)
-    statuses = [evaluate(item, facts[item.id], windows=BURN_WINDOWS, period=asked.length) for item in wanted]
-    return SloReport(asked, statuses, _summary(statuses))
+    now = require_aware(now)
+    asked = interval or (None if period is None else Interval.last(period, now=now))
+    everything = {item.id: item for item in catalogue.load(session)}
+    end = floor_time(now if asked is None else min(now, asked.until), BUCKET)
+    here = _Here(now, end, everything, ledger.readings(session, list(everything), until=end))
+    wanted = [item for item in everything.values() if ids is None or item.id in ids]
+    cases = [_Case(item, _to_buckets(asked or period_at(item.window, now))) for item in wanted]
+    if group_keys:
+        cases += _groups(session, cases)
+    found = _judged(session, cases, here)
+    statuses = [_with_groups(status, found) for status in found if status.group_key == WHOLE]
+    since = min((status.interval.since for status in statuses), default=end)
+    return SloReport(asked or Interval(min(since, now), now), statuses, _summary(statuses))
 
 
-def _facts(session: Session, wanted: Sequence[Objective], span: Interval, period: timedelta) -> Mapping[str, Facts]:
-    ids = [item.id for item in wanted]
-    step = max(ledger.HOUR, _ceil_hours(span.length / _POINTS))
-    rows: dict[str, list[ledger.LedgerRow]] = {name: [] for name in ids}
-    for row in ledger.sums_by_step(session, ids, since=span.since, until=span.until, step=step):
-        rows[row.slo_id].append(row)
-    needed = [
-        (item.id, window)
-        for item in wanted
-        for window in sorted(windows_needed(item, shown=BURN_WINDOWS, period=period))
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What all objectives are judged by."""
+
+    now: datetime
+    end: datetime
+    """When the time so far ends, at the bound of a bucket."""
+    everything: Mapping[str, Objective]
+    readings: Mapping[str, Reading]
+
+    def sources(self, objective: Objective) -> list[Objective]:
+        """Return the objectives whose events *objective* is made of: itself, or its members."""
+        events = objective.indicator
+        if not isinstance(events, CompositeEvents):
+            return [objective]
+        return [self.everything[member.slo_id] for member in events.members if member.slo_id in self.everything]
+
+    def newest(self, objective: Objective) -> datetime:
+        """Return when the newest bucket ends, unless it is overdue: the bucket still being read is no gap."""
+        ends = [self.readings[item.id].measured_at for item in self.sources(objective)]
+        return min([self.end, *(at for at in ends if at is not None and at >= self.end - _LAG)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An objective, or one group of it, to be judged over a window."""
+
+    objective: Objective
+    interval: Interval
+    group_key: str = WHOLE
+
+
+def _groups(session: Session, cases: Sequence[_Case]) -> list[_Case]:
+    grouped = {case.objective.id: case for case in cases if case.objective.group_by}
+    if not grouped:
+        return []
+    keys = ledger.groups(session, list(grouped), since=min(case.interval.since for case in grouped.values()))
+    return [replace(grouped[slo_id], group_key=key) for slo_id, found in keys.items() for key in found]
+
+
+def _judged(session: Session, cases: Sequence[_Case], here: _Here) -> list[SloStatus]:
+    """Return how each of *cases* stands, with one reading of the ledger."""
+    wants = []
+    for case in cases:
+        so_far = Interval(case.interval.since, max(case.interval.since, min(here.end, case.interval.until)))
+        newest = max(so_far.since, _to_slice(case.objective, min(here.newest(case.objective), so_far.until)))
+        longest = max(
+            window for item in (case.objective, *here.sources(case.objective)) for window in windows_needed(item)
+        )
+        wants.append(Want(case.objective, so_far, HOUR if so_far.length > _DAY else BUCKET, case.group_key))
+        wants.append(Want(case.objective, Interval(newest - longest, newest), BUCKET, case.group_key))
+    histories = ledger.read(session, wants)
+    return [
+        _status(case, history, recent, here)
+        for case, history, recent in zip(cases, histories[::2], histories[1::2], strict=True)
     ]
-    end = floor_time(span.until, BUCKET)
-    newest = ledger.newest(session, ids, until=span.until)
-    ends = {name: min(end, start + BUCKET) for name, start in newest.items() if start + BUCKET >= end - _LAG}
-    windows = _windows(session, needed, ends, end)
-    return {name: _fact(rows[name], windows.get(name, {}), newest.get(name), span, step) for name in ids}
 
 
-def _windows(
-    session: Session, needed: Sequence[tuple[str, timedelta]], ends: Mapping[str, datetime], end: datetime
-) -> dict[str, dict[timedelta, tuple[float, float]]]:
-    """Return sums of windows that end with the newest bucket, so that the bucket still being read is no gap."""
-    found: dict[str, dict[timedelta, tuple[float, float]]] = {}
-    for until in sorted({ends.get(name, end) for name, _ in needed}):
-        group = [(name, window) for name, window in needed if ends.get(name, end) == until]
-        for (name, window), row in ledger.sums_by_window(session, group, until=until).items():
-            found.setdefault(name, {})[window] = (row.good, row.total)
-    return found
-
-
-def _fact(
-    rows: Sequence[ledger.LedgerRow],
-    windows: Mapping[timedelta, tuple[float, float]],
-    newest: datetime | None,
-    span: Interval,
-    step: timedelta,
-) -> Facts:
-    buckets = Buckets(
-        np.array([row.good for row in rows], dtype=np.float64),
-        np.array([row.total for row in rows], dtype=np.float64),
-        np.array([row.measured_s for row in rows], dtype=np.float64),
-    )
-    good, total, measured_s = sums(buckets)
-    by_start = dict(zip([row.start.astimezone(UTC) for row in rows], sli_series(buckets), strict=True))
-    starts = [span.since + place * step for place in range(-(-span.length // step))]
-    return Facts(
+def _status(case: _Case, history: History, recent: History, here: _Here) -> SloStatus:
+    """Return how *case* stands, given its time so far and the latest of it by five minutes."""
+    good, total, _ = history.totals()
+    reading = _reading(case.objective, here)
+    facts = Facts(
         good=good,
         total=total,
-        coverage_ratio=coverage(measured_s, span.length - _LAG if span.length > 2 * _LAG else span.length),
-        windows=windows,
-        measured_at=None if newest is None else newest + BUCKET,
-        demo_total=sum(row.demo_total for row in rows),
-        series=[(start, by_start.get(start)) for start in starts],
+        coverage_ratio=history.coverage(lag=max(timedelta(0), history.interval.until - here.newest(case.objective))),
+        windows=_windows(recent),
+        measured_at=reading.measured_at,
+        demo_total=history.demo_total,
+        series=_series(history),
+        excluded_s=float(np.sum(history.excluded_s)),
+        unit=_unit(history),
+        read_error=reading.error,
+        warnings=reading.warnings,
     )
+    status = evaluate(case.objective, facts, interval=case.interval, now=here.now, group_key=case.group_key)
+    if not history.parts:
+        return status
+    members = [
+        _status(_Case(part.objective, case.interval), part, lately, here)
+        for part, lately in zip(history.parts, recent.parts, strict=True)
+    ]
+    return replace(status, members=members)
+
+
+def _reading(objective: Objective, here: _Here) -> Reading:
+    """Return how far *objective* was measured; of a composite, as far as its oldest member that was at all."""
+    sources = here.sources(objective)
+    readings = [here.readings[item.id] for item in sources]
+    if sources == [objective]:
+        return readings[0]
+    errors = [
+        f"{item.title}: {reading.error}" for item, reading in zip(sources, readings, strict=True) if reading.error
+    ]
+    return Reading(
+        min((reading.measured_at for reading in readings if reading.measured_at is not None), default=None),
+        " ".join(errors) or None,
+        [f"{item.title}: {text}" for item, found in zip(sources, readings, strict=True) for text in found.warnings],
+    )
+
+
+def _windows(recent: History) -> dict[timedelta, tuple[float, float]]:
+    """Return good and total of the windows that end with *recent*."""
+    windows = sorted(windows_needed(recent.objective))
+    last = np.full(len(windows), len(recent))
+    good, total = recent.between(np.maximum(0, last - np.array([window // recent.step for window in windows])), last)
+    return dict(zip(windows, zip(good.tolist(), total.tolist(), strict=True), strict=True))
+
+
+def _series(history: History) -> list[tuple[datetime, float | None]]:
+    """Return the share of good events over at most thirty spans of *history*."""
+    edges = np.unique(np.linspace(0, len(history), _POINTS + 1).astype(np.int64))
+    good, total = history.between(edges[:-1], edges[1:])
+    starts = history.starts
+    return [
+        (starts[place], sli(part, whole))
+        for place, part, whole in zip(edges[:-1].tolist(), good.tolist(), total.tolist(), strict=True)
+    ]
+
+
+def _unit(history: History) -> str:
+    counted = [part.objective.budgeting for part in history.parts] or [history.objective.budgeting]
+    return EVENTS if Budgeting.OCCURRENCES in counted else SLICES
+
+
+def _with_groups(status: SloStatus, found: Sequence[SloStatus]) -> SloStatus:
+    """Return *status* with the groups of its objective, those with least budget left first."""
+    groups = [item for item in found if item.objective.id == status.objective.id and item.group_key != WHOLE]
+    groups.sort(key=lambda item: (item.budget is None, 0 if item.budget is None else item.budget.remaining_ratio))
+    return replace(status, groups=groups[:MOST_GROUPS], group_count=len(groups))
 
 
 def _summary(statuses: Sequence[SloStatus]) -> SloSummary:
@@ -140,10 +226,10 @@ def _summary(statuses: Sequence[SloStatus]) -> SloSummary:
     )
 
 
-def _ceil_hour(moment: datetime) -> datetime:
-    floor = floor_time(moment, ledger.HOUR)
-    return floor if floor == moment else floor + ledger.HOUR
+def _to_buckets(interval: Interval) -> Interval:
+    return Interval(floor_time(interval.since, BUCKET), floor_time(interval.until, BUCKET))
 
 
-def _ceil_hours(length: timedelta) -> timedelta:
-    return -(-length // ledger.HOUR) * ledger.HOUR
+def _to_slice(objective: Objective, moment: datetime) -> datetime:
+    """Return *moment*, or where the slice that it is in starts when the budget counts slices."""
+    return moment if objective.budgeting is Budgeting.OCCURRENCES else floor_time(moment, objective.slices.length)

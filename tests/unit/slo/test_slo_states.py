@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from analytics.core.clock import Interval
 from analytics.core.errors import InputError, NotFoundError
 from analytics.slo.defaults import answered_within, counted, objective, objectives
 from analytics.slo.evaluate import Facts, SloStatus, evaluate
 from analytics.slo.model import MONTH, Objective, PromEvents, SloState
-from analytics.slo.windows import BURN_WINDOWS
 
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 QUIET_WINDOWS = (timedelta(minutes=5), timedelta(minutes=30), HOUR, 2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
@@ -31,11 +32,11 @@ def status(
         total=total,
         coverage_ratio=coverage_ratio,
         windows=QUIET if windows is None else windows,
-        measured_at=datetime(2026, 1, 1, tzinfo=UTC),
+        measured_at=NOW,
         demo_total=0,
         series=[],
     )
-    return evaluate(item, facts, windows=BURN_WINDOWS, period=MONTH)
+    return evaluate(item, facts, interval=Interval.last(MONTH, now=NOW), now=NOW)
 
 
 def test_a_quiet_month_within_budget_is_healthy() -> None:
