@@ -2,11 +2,10 @@
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from analytics.slo.model import Objective
-from analytics.slo.rules.model import RuleSlo
+from analytics.slo.rules.model import RuleDocument
 from analytics.slo.specs.problems import Level, Problem
 
 
@@ -34,10 +33,8 @@ class Parsed:
     """Those without errors; empty when no part of the document can be used."""
     problems: tuple[Problem, ...]
     """Errors and warnings."""
-    rules: tuple[RuleSlo, ...] = ()
-    """What Prometheus rules are made of; an objective that Prometheus cannot compute has none."""
-    kubernetes: Mapping[str, Any] | None = None
-    """Metadata of a Kubernetes object, when the document is one; its rules are written as such an object too."""
+    rules: RuleDocument = field(default_factory=RuleDocument)
+    """What :func:`analytics.slo.rules.rules_for` makes Prometheus rules of."""
 
     @property
     def is_valid(self) -> bool:
