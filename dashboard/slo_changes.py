@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,8 @@ from dashboard.auth.roles import Role
 from dashboard.auth.sessions import Viewer
 from dashboard.auth.viewer import require
 from dashboard.context import get_context
+
+T = TypeVar("T")
 
 
 def role_to_change(*objectives: Objective) -> Role:
@@ -32,14 +35,13 @@ def save(viewer: Viewer, objective: Objective, *, note: str, expected_revision: 
     return _change(viewer, objective.id, change, doing="store an objective")
 
 
-def deactivate(viewer: Viewer, slo_id: str, *, note: str, expected_revision: int | None) -> Objective:
-    """Take an objective out of use and return it as it was last; see :func:`analytics.slo.catalogue.deactivate`."""
+def deactivate(viewer: Viewer, slo_id: str, *, note: str, expected_revision: int | None) -> None:
+    """Take an objective out of use; see :func:`analytics.slo.catalogue.deactivate`."""
 
-    def change(session: Session) -> Objective:
+    def change(session: Session) -> None:
         catalogue.deactivate(session, slo_id, actor=viewer.actor, note=note, expected_revision=expected_revision)
-        return catalogue.find(session, slo_id, with_inactive=True)
 
-    return _change(viewer, slo_id, change, doing="take an objective out of use")
+    _change(viewer, slo_id, change, doing="take an objective out of use")
 
 
 def restore(viewer: Viewer, slo_id: str, *, note: str) -> Objective:
@@ -90,11 +92,12 @@ def delete_annotation(viewer: Viewer, annotation_id: uuid.UUID) -> None:
         annotations.delete_annotation(session, annotation_id, actor=viewer.actor)
 
 
-def _change(viewer: Viewer, slo_id: str, change: Callable[[Session], Objective], *, doing: str) -> Objective:
+def _change(viewer: Viewer, slo_id: str, change: Callable[[Session], T], *, doing: str) -> T:
     """Do *change*, and undo it when the role does not reach for what it stored or replaced."""
     require(viewer, Role.OPERATOR, doing=doing)
     with session_scope(get_context().engine) as session:
         before = catalogue.load(session, ids=[slo_id], with_inactive=True)
         after = change(session)
-        require(viewer, role_to_change(*before, after), doing=f"{doing} that reads PostgreSQL")
+        stored = [after] if isinstance(after, Objective) else []
+        require(viewer, role_to_change(*before, *stored), doing=f"{doing} that reads PostgreSQL")
     return after
