@@ -130,9 +130,8 @@ def _judged(session: Session, cases: Sequence[_Case], here: _Here) -> list[SloSt
     for case in cases:
         so_far = Interval(case.interval.since, max(case.interval.since, min(here.end, case.interval.until)))
         newest = max(so_far.since, _to_slice(case.objective, min(here.newest(case.objective), so_far.until)))
-        longest = max(
-            window for item in (case.objective, *here.sources(case.objective)) for window in windows_needed(item)
-        )
+        judged = {item.id: item for item in (case.objective, *here.sources(case.objective))}
+        longest = max(window for item in judged.values() for window in windows_needed(item))
         wants.append(Want(case.objective, so_far, HOUR if so_far.length > _DAY else BUCKET, case.group_key))
         wants.append(Want(case.objective, Interval(newest - longest, newest), BUCKET, case.group_key))
     histories = ledger.read(session, wants)
@@ -197,9 +196,9 @@ def _series(history: History) -> list[tuple[datetime, float | None]]:
     """Return the share of good events over at most thirty spans of *history*."""
     edges = np.unique(np.linspace(0, len(history), _POINTS + 1).astype(np.int64))
     good, total = history.between(edges[:-1], edges[1:])
-    starts = history.starts
+    first = floor_time(history.interval.since, history.step)
     return [
-        (starts[place], sli(part, whole))
+        (max(history.interval.since, first + place * history.step), sli(part, whole))
         for place, part, whole in zip(edges[:-1].tolist(), good.tolist(), total.tolist(), strict=True)
     ]
 
