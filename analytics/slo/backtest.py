@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from math import log
+from math import inf, log
 from statistics import median
 
 import numpy as np
@@ -162,6 +162,14 @@ def firing_spans(history: History, pair: BurnPair, *, since: datetime | None = N
     ]
 
 
+def peak_burn(history: History, pair: BurnPair, steps: tuple[int, int]) -> float:
+    """Return the highest burn rate of the long window of *pair* at the ends of the steps ``[first, last)``.
+
+    0 without events; infinity for a target of 100 % that was missed.
+    """
+    return _peak(history.trailing(pair.long), history.objective.budget_ratio, steps)
+
+
 @dataclass(slots=True)
 class _Replay:
     """A history with the sums of its windows, each computed once."""
@@ -276,18 +284,20 @@ def _alarm(
         bad=float(bad[0]),
         spent_before=float(bad[1]) / allowed if allowed > 0 else None,
         spent_during=float(bad[2]) / allowed if allowed > 0 else None,
-        peak_burn=max(_peak(replay, pair, run) for pair in pairs),
+        peak_burn=max(_peak(replay.sums(pair.long), ratio, run) for pair in pairs),
         is_false=explained is None
         and _is_chance(float(bad[0]), ratio * float(total[0]), replay.history.interval.length / opener.long),
         incident=explained,
     )
 
 
-def _peak(replay: _Replay, pair: BurnPair, run: tuple[int, int]) -> float:
-    good, total = (values[slice(*run)] for values in replay.sums(pair.long))
+def _peak(sums: tuple[NDArray[np.float64], NDArray[np.float64]], ratio: float, steps: tuple[int, int]) -> float:
+    good, total = (values[slice(*steps)] for values in sums)
     errors = np.divide(total - good, total, out=np.zeros_like(total), where=total > 0)
-    highest, ratio = float(errors.max()), replay.objective.budget_ratio
-    return highest / ratio if ratio > 0 else float("inf")
+    highest = float(errors.max(initial=0.0))
+    if ratio > 0:
+        return highest / ratio
+    return inf if highest > 0 else 0.0
 
 
 def _is_chance(bad: float, expected: float, tries: float) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from math import exp, log
 from typing import TypeVar
@@ -98,13 +99,15 @@ def burn_pairs(*, budget_ratio: float, period: timedelta, grain: timedelta = BUC
 def pairs_of(objective: Objective) -> list[BurnPair]:
     """Return the pairs that *objective* alerts by: those of its policy, else those that follow from its target.
 
-    Severities that its policy turns off have none. Where the budget counts slices of time, windows are whole slices.
+    Pairs of a policy have the tiers of their order. Severities that it turns off have none. Where the budget counts
+    slices of time, windows that follow from the target are whole slices.
     """
     policy = objective.alerting
-    grain = BUCKET if objective.budgeting is Budgeting.OCCURRENCES else objective.slices.length
-    pairs = policy.pairs
-    if pairs is None:
-        pairs = tuple(burn_pairs(budget_ratio=objective.budget_ratio, period=objective.period, grain=grain))
+    if policy.pairs is None:
+        grain = BUCKET if objective.budgeting is Budgeting.OCCURRENCES else objective.slices.length
+        pairs = burn_pairs(budget_ratio=objective.budget_ratio, period=objective.period, grain=grain)
+    else:
+        pairs = [replace(pair, tier=tier) for tier, pair in enumerate(policy.pairs, start=1)]
     routing = {Severity.PAGE: policy.page, Severity.TICKET: policy.ticket}
     return [pair for pair in pairs if routing[pair.severity].is_enabled]
 

@@ -4,8 +4,10 @@ What was read is noted in the transaction that starts the runs, and an event sta
 a crash between two steps, or two readers, start nothing twice.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from math import isinf
 from typing import Any
 
 import redis
@@ -14,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from analytics.core.settings import Settings
 from analytics.live import streams
-from analytics.slo import SloState, slo_report
-from analytics.slo.evaluate import SloStatus
+from analytics.slo.alerting import AlertChange, advance
+from analytics.slo.model import Severity
 from analytics.store.engine import session_scope
 from worker.doors.waking import Waker
 from worker.workflow.triggers import ENGINE, Event, raise_events
@@ -23,12 +25,9 @@ from worker.workflow.triggers import ENGINE, Event, raise_events
 STREAM = "events"
 """Whoever publishes here (:func:`analytics.live.streams.publish`) tells triggers: ``kind``, and if it likes ``id``,
 ``source``, ``subject`` and ``data``."""
-FIRING = frozenset({SloState.DEGRADED, SloState.EXHAUSTED})
-CALM = frozenset({SloState.HEALTHY, SloState.AT_RISK})
 
 _AT_ONCE = 500
 _CURSOR = "event_stream"
-_ALERT = "alert:"
 _LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('helmsight.events.' || :name, 0))")
 _NOTE = text(
     "INSERT INTO job_cursor (name, position) VALUES (:name, :position)"
@@ -62,49 +61,51 @@ def read_stream(engine: Engine, client: redis.Redis, settings: Settings) -> int:
 
 
 def raise_alerts(engine: Engine, client: redis.Redis | None, settings: Settings, *, now: datetime) -> int:
-    """Tell triggers which objectives came into danger, ``alert.firing``, or out of it, ``alert.resolved``.
+    """Tell triggers which alerts of objectives began, ``alert.firing``, or are over, ``alert.resolved``.
 
-    An objective without numbers, or with those of the demo, says nothing either way. Safe to run twice and at once.
+    What a faster alert of the same objective says already is not told. Safe to run twice and at once.
 
     Returns:
-        How many alerts began or ended.
+        How many were told.
 
     Raises:
         DependencyError: If PostgreSQL is away; nothing was told.
     """
     with session_scope(engine) as session:
-        if not session.scalar(_LOCK, {"name": "alerts"}):
-            return 0
-        rows = session.execute(text("SELECT name, position FROM job_cursor WHERE starts_with(name, :p)"), {"p": _ALERT})
-        firing = {row.name.removeprefix(_ALERT): row.position for row in rows}
-        events = []
-        for status in slo_report(session, now=now).statuses:
-            if status.includes_demo:
-                continue
-            since = firing.get(status.objective.id)
-            if status.state in FIRING and since is None:
-                session.execute(_NOTE, {"name": _ALERT + status.objective.id, "position": now})
-                events.append(_alert(status, "firing", now))
-            elif status.state in CALM and since is not None:
-                gone = text("DELETE FROM job_cursor WHERE name = :name")
-                session.execute(gone, {"name": _ALERT + status.objective.id})
-                events.append(_alert(status, "resolved", since))
+        events = [_alert(item, now) for item in advance(session, now=now) if item.is_told]
         started = raise_events(session, events, step=settings.worker.priority_step)
     Waker(engine, client).wake(started)
     return len(events)
 
 
-def _alert(status: SloStatus, what: str, since: datetime) -> Event:
-    slo = status.objective
-    data = {
-        "slo": slo.id,
-        "state": status.state.value,
-        "sli": status.sli,
-        "target": float(slo.target),
-        "budget_remaining_ratio": None if status.budget is None else status.budget.remaining_ratio,
-        "since": since.isoformat(),
+def _alert(changed: AlertChange, now: datetime) -> Event:
+    alert, status, what = changed.alert, changed.status, changed.change.value
+    data: dict[str, Any] = {
+        "slo": alert.slo_id,
+        "group": json.loads(alert.group_key) if alert.group_key else None,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "tier": alert.tier,
+        "since": alert.started_at.isoformat(),
+        "until": None if alert.ended_at is None else alert.ended_at.isoformat(),
+        "message": alert.detail.get("message"),
+        "burn_rate": alert.detail.get("burn_long"),
     }
-    return Event(f"slo:{slo.id}:{what}:{since.isoformat()}", f"alert.{what}", "slo", slo.id, data, datetime.now(UTC))
+    if status is not None:
+        slo, remaining = status.objective, None if status.budget is None else status.budget.remaining_ratio
+        routing = slo.alerting.page if alert.severity == Severity.PAGE else slo.alerting.ticket
+        data |= {
+            "title": slo.title,
+            "service": slo.service,
+            "owner": slo.owner,
+            "state": status.state.value,
+            "sli": status.sli,
+            "target": float(slo.target),
+            "budget_remaining_ratio": None if remaining is None or isinf(remaining) else remaining,
+            "labels": {**slo.labels, **slo.alerting.labels, **routing.labels},
+            "annotations": {**slo.alerting.annotations, **routing.annotations},
+        }
+    return Event(f"slo:{alert.id}:{what}", f"alert.{what}", "slo", alert.slo_id, data, now)
 
 
 def _event(item: streams.StreamEvent) -> Event | None:

@@ -77,7 +77,7 @@ def list_alerts(
         query = query.where(SloAlert.is_inhibited.is_(False))
     if before is not None:
         query = query.where(tuple_(SloAlert.started_at, SloAlert.id) < tuple_(*before))
-    return [_row(alert) for alert in session.scalars(query)]
+    return [alert_row(alert) for alert in session.scalars(query)]
 
 
 def open_alerts(session: Session, slo_ids: Sequence[str] | None = None) -> list[SloAlertRow]:
@@ -89,10 +89,11 @@ def open_alerts(session: Session, slo_ids: Sequence[str] | None = None) -> list[
     )
     if slo_ids is not None:
         query = query.where(SloAlert.slo_id.in_(slo_ids))
-    return [_row(alert) for alert in session.scalars(query)]
+    return [alert_row(alert) for alert in session.scalars(query)]
 
 
-def _row(alert: SloAlert) -> SloAlertRow:
+def alert_row(alert: SloAlert) -> SloAlertRow:
+    """Return *alert* as it is now."""
     return SloAlertRow(
         id=alert.id,
         slo_id=alert.slo_id,
