@@ -54,14 +54,14 @@ def draw_objectives() -> None:
     )
     row = tables.table(
         order,
-        [column for column in slos.COLUMNS if column.title in {"Objective", "State", "Budget left"}],
+        [column for column in slos.columns() if column.title in {"Objective", "State", "Budget left"}],
         alt="The objectives, those that need attention first, with state and budget left",
         key="overview.slos",
         can_open=True,
         height="content",
     )
     if row is not None:
-        go("slos", filters, slo=order[row].objective.id)
+        go("slo", filters, id=order[row].objective.id)
     summary = report.summary
     words = f"{summary.compliant} of {summary.total} met, {summary.violated} missed, {summary.unknown} not known yet."
     calm = not troubled and summary.compliant == summary.total

@@ -4,10 +4,10 @@ Plotly is imported when the first figure is built: first screens, which draw nat
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import streamlit as st
 
@@ -18,6 +18,8 @@ from dashboard.zone import viewer_zone
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+Tone: TypeAlias = Literal["critical", "warning", "target", "note"]
+
 MOST_POINTS = 1_500
 """More points than a screen has columns are thinned, keeping the lowest and highest of each step."""
 _FEW = 5
@@ -25,7 +27,7 @@ _FEW = 5
 _FILL = "rgba(74,144,226,0.16)"
 _BAND_FILL = "rgba(128,144,160,0.28)"
 _GRID = "rgba(128,144,160,0.25)"
-_TONES = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
+_TONES: Mapping[Tone, str] = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Series:
     name: str
     points: Sequence[tuple[datetime, float | None]]
     kind: Literal["line", "area", "bar", "step"] = "line"
-    tone: Literal["critical", "warning", "target", "note"] | None = None
+    tone: Tone | None = None
     """A colour with a meaning; None takes the next of the theme."""
     is_dashed: bool = False
 
@@ -55,7 +57,7 @@ class Threshold:
 
     value: float
     label: str
-    tone: Literal["critical", "warning", "target", "note"] = "target"
+    tone: Tone = "target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Mark:
     label: str
     """Empty where the mark alone says enough."""
     until: datetime | None = None
-    tone: Literal["critical", "warning", "target", "note"] = "note"
+    tone: Tone = "note"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,22 @@
-"""Objectives: the columns of their table, the figures of one, and its charts."""
+"""Objectives in words: state, indicator, budget, burn, window; and the columns of their tables."""
 
+import json
+import math
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-import streamlit as st
-
-from analytics.slo import SloStatus
+from analytics.slo import Objective, SloStatus
+from analytics.slo.model import WHOLE, BurnPair, CalendarWindow, Severity, Window
 from dashboard import formats
-from dashboard.burn_down import BurnDown
-from dashboard.components.charts import Chart, Mark, Series, Threshold
 from dashboard.components.status import SLO_LOOKS, Look, look_of
 from dashboard.components.tables import Column
 
 _HOUR, _SIX_HOURS = timedelta(hours=1), timedelta(hours=6)
+
+SEVERITY_LOOKS: Mapping[str, Look] = {
+    "page": Look("Page", ":material/notifications_active:", "red"),
+    "ticket": Look("Ticket", ":material/confirmation_number:", "orange"),
+}
 
 
 def look(status: SloStatus) -> Look:
@@ -19,80 +24,43 @@ def look(status: SloStatus) -> Look:
     return look_of(SLO_LOOKS, status.state)
 
 
+def alert_look(pairs: Sequence[BurnPair]) -> Look | None:
+    """Return how the gravest of the pairs that fire reads, or None when none does."""
+    if not pairs:
+        return None
+    gravest = Severity.PAGE if any(pair.severity is Severity.PAGE for pair in pairs) else Severity.TICKET
+    return SEVERITY_LOOKS[gravest]
+
+
 def indicator_words(status: SloStatus) -> str:
     """Return the share of good events, precise enough to see on which side of the target it is."""
     return formats.percent_against(status.sli, status.objective.target)
 
 
+def left_words(ratio: float | None) -> str:
+    """Return the share of a budget that is left; of one that allows nothing, that it is gone."""
+    return "None" if ratio == -math.inf else formats.percent(ratio)
+
+
 def budget_words(status: SloStatus) -> str:
     """Return the share of the budget that is left."""
-    return formats.NO_DATA if status.budget is None else formats.percent(status.budget.remaining_ratio)
+    return left_words(None if status.budget is None else status.budget.remaining_ratio)
+
+
+def rate_words(rate: float | None) -> str:
+    """Return a burn rate, a multiple of the rate that would just use up the budget."""
+    if rate is None:
+        return formats.NO_DATA
+    return "Endless" if math.isinf(rate) else f"{rate:.2f}x"
 
 
 def burn_words(status: SloStatus, window: timedelta) -> str:
-    """Return the burn rate of *window*, a multiple of the rate that would just use up the budget."""
-    rate = status.burn_rates.get(window)
-    return formats.NO_DATA if rate is None else f"{rate:.2f}x"
+    """Return the burn rate of *window*."""
+    return rate_words(status.burn_rates.get(window))
 
 
-COLUMNS: list[Column[SloStatus]] = [
-    Column("Objective", lambda status: status.objective.title),
-    Column("State", look, "state", width="small"),
-    Column("Target", lambda status: formats.percent(status.objective.target), width="small"),
-    Column("Indicator", indicator_words, width="small", help="Share of good events."),
-    Column("Trend", lambda status: [value for _, value in status.series], "trend", width="small"),
-    Column("Budget left", budget_words, width="small"),
-    Column("Burn 1 h", lambda status: burn_words(status, _HOUR), width="small", help="1 spends exactly the budget."),
-    Column("Burn 6 h", lambda status: burn_words(status, _SIX_HOURS), width="small"),
-    Column(
-        "Coverage",
-        lambda status: status.coverage_ratio,
-        "progress",
-        width="small",
-        help="Share of the period in which the source was seen; below 90 % nothing is claimed.",
-    ),
-    Column("Events", lambda status: status.total, "number", width="small"),
-    Column("Service", lambda status: status.objective.service, width="small"),
-    Column("Measured", lambda status: status.measured_at, "moment"),
-]
-
-
-def draw_figures(status: SloStatus) -> None:
-    """Draw what there is to know about one objective in four cards."""
-    budget = status.budget
-    margin = None if status.margin is None else f"{status.margin * 100:+.3f} points"
-    st.metric(
-        f"Indicator (target {formats.percent(status.objective.target)})",
-        indicator_words(status),
-        margin,
-        border=True,
-        height="stretch",
-        help=f"{formats.number(status.good)} good of {formats.number(status.total)} events.",
-    )
-    st.metric(
-        "Budget left",
-        budget_words(status),
-        None
-        if budget is None
-        else f"{formats.number(budget.remaining_events)} of {formats.number(budget.total_events)}",
-        delta_color="off",
-        delta_arrow="off",
-        delta_description="bad events",
-        border=True,
-        height="stretch",
-        help="The budget is the share of events that may be bad in the period.",
-    )
-    st.metric(
-        "Budget as time",
-        formats.duration(None if budget is None else budget.minutes * 60),
-        border=True,
-        height="stretch",
-        help="How long a full outage would use it up.",
-    )
-    st.metric("Lasts", _lasts(status), border=True, height="stretch", help="At the burn rate of the last day.")
-
-
-def _lasts(status: SloStatus) -> str:
+def lasts_words(status: SloStatus) -> str:
+    """Return how long the budget lasts at the burn rate of the last day."""
     if status.budget is None:
         return formats.NO_DATA
     if status.budget.is_exhausted:
@@ -100,33 +68,93 @@ def _lasts(status: SloStatus) -> str:
     return "Not being spent" if status.exhausted_in is None else formats.duration(status.exhausted_in)
 
 
-def budget_chart(course: BurnDown) -> Chart:
-    """Return the chart of the budget that is left over the period."""
-    known = [value for _, value in course.remaining if value is not None]
-    now = formats.percent(known[-1]) if known else formats.NO_DATA
-    return Chart(
-        alt=f"Error budget of {course.objective.title} over its period; {now} is left",
-        unit="ratio",
-        series=[Series("Budget left", course.remaining, kind="area")],
-        interval=course.interval,
-        thresholds=[Threshold(0.0, "Used up", "critical")],
-        marks=[
-            Mark(item.at, item.title, item.until, "critical" if item.kind == "incident" else "note")
-            for item in course.annotations
-            if item.kind == "incident"
-        ],
-        height=300,
-    )
+def window_words(window: Window) -> str:
+    """Return a window in few words, such as ``30 d`` and ``Month, Europe/Berlin``."""
+    if isinstance(window, CalendarWindow):
+        zone = "" if window.zone == "UTC" else f", {window.zone}"
+        return f"{window.unit.value.capitalize()}{zone}"
+    return formats.duration(window.length)
 
 
-def bad_chart(course: BurnDown) -> Chart:
-    """Return the chart of bad events over the period."""
-    total = sum(value for _, value in course.bad if value is not None)
-    return Chart(
-        alt=f"Bad events of {course.objective.title} over its period; {formats.number(total)} in all",
-        unit="count",
-        series=[Series("Bad events", course.bad, kind="bar", tone="critical")],
-        interval=course.interval,
-        height=300,
-        from_zero=True,
-    )
+def span_words(window: Window) -> str:
+    """Return a window as it stands in a sentence, such as ``the last 30 d``."""
+    if isinstance(window, CalendarWindow):
+        return f"this {window.unit.value} in {window.zone}"
+    return f"the last {formats.duration(window.length)}"
+
+
+def group_words(group_key: str) -> str:
+    """Return a group as its labels, such as ``route=/login``; of the whole, that it is the whole."""
+    if group_key == WHOLE:
+        return "All"
+    labels: Mapping[str, str] = json.loads(group_key)
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
+
+
+def target_words(objective: Objective) -> str:
+    """Return the target of an objective."""
+    return formats.percent(objective.target)
+
+
+def _left(status: SloStatus) -> float | None:
+    """Return the share of the budget that is left, for a bar; what is beyond its end stands at the end."""
+    return None if status.budget is None else max(status.budget.remaining_ratio, -9.99)
+
+
+def columns(trends: Mapping[str, Sequence[float | None]] | None = None) -> list[Column[SloStatus]]:
+    """Return the columns of a table of objectives; *trends* is the share of the budget left over each window."""
+    courses = trends or {}
+    return [
+        Column("Objective", lambda status: status.objective.title),
+        Column("State", look, "state", width="small"),
+        Column(
+            "Budget left",
+            _left,
+            "progress",
+            width="small",
+            help="Of the events that may be bad in the window. Below 0 % more was spent than there was.",
+        ),
+        Column(
+            "Course",
+            lambda status: courses.get(status.objective.id, ()),
+            "share",
+            width="small",
+            help="The budget over the window, from all to none.",
+        ),
+        Column("Alert", lambda status: alert_look(status.alerts), "state", width="small"),
+        Column(
+            "Burn 1 h",
+            lambda status: burn_words(status, _HOUR),
+            width="small",
+            help="1x spends exactly the budget over the window.",
+        ),
+        Column("Burn 6 h", lambda status: burn_words(status, _SIX_HOURS), width="small"),
+        Column("Lasts", lasts_words, width="small", help="At the burn rate of the last day."),
+        Column("Indicator", indicator_words, width="small", help="Share of good events."),
+        Column("Target", lambda status: target_words(status.objective), width="small"),
+        Column("Window", lambda status: window_words(status.objective.window), width="small"),
+        Column(
+            "Coverage",
+            lambda status: status.coverage_ratio,
+            "progress",
+            width="small",
+            help="Share of the window in which the source was seen; below 90 % nothing is claimed.",
+        ),
+        Column("Service", lambda status: status.objective.service, width="small"),
+        Column("Measured", lambda status: status.measured_at, "moment"),
+    ]
+
+
+_OF_PARTS = ("State", "Budget left", "Alert", "Burn 1 h", "Burn 6 h", "Lasts", "Indicator", "Target", "Coverage")
+
+
+def part_columns() -> list[Column[SloStatus]]:
+    """Return the columns of a table of groups or members, beside their names."""
+    events = Column[SloStatus]("Events", lambda status: status.total, "number", width="small")
+    return [*(column for column in columns() if column.title in _OF_PARTS), events]
+
+
+def pair_words(pair: BurnPair) -> str:
+    """Return when a pair of burn windows fires."""
+    windows = f"{formats.duration(pair.long)} and over {formats.duration(pair.short)}"
+    return f"the budget burns faster than {rate_words(pair.factor)} over {windows}"

@@ -14,7 +14,10 @@ from dashboard.zone import viewer_zone
 
 T = TypeVar("T")
 
-Kind = Literal["text", "number", "ratio", "seconds", "bytes", "usd", "moment", "state", "trend", "json", "progress"]
+Kind = Literal[
+    "text", "number", "ratio", "seconds", "bytes", "usd", "moment", "state", "trend", "share", "json", "progress"
+]
+"""``share`` is a trend of shares, drawn from 0 to 1 in every row, so that rows can be compared."""
 Width = Literal["small", "medium", "large"]
 
 
@@ -134,7 +137,7 @@ def _values(rows: Sequence[T], column: Column[T]) -> Any:
         return pd.Series(pd.to_datetime(values, utc=True)) if values else pd.Series([], dtype="datetime64[ns, UTC]")
     if column.kind == "state":
         return [[value.word] if isinstance(value, Look) else [] for value in values]
-    if column.kind == "trend":
+    if column.kind in {"trend", "share"}:
         return [_trend(value) for value in values]
     if column.kind in _FORMATS or column.kind == "progress":
         scale = 100.0 if column.kind == "ratio" else 1.0
@@ -170,8 +173,9 @@ def _config(column: Column[T], rows: Sequence[T]) -> Any:
         looks = {look.word: look for look in map(column.take, rows) if isinstance(look, Look)}
         colours = [look.colour for look in looks.values()] or None
         return make.MultiselectColumn(column.title, options=list(looks), color=colours, **shared)
-    if column.kind == "trend":
-        return make.LineChartColumn(column.title, **shared)
+    if column.kind in {"trend", "share"}:
+        bounds = {"y_min": 0.0, "y_max": 1.0} if column.kind == "share" else {}
+        return make.LineChartColumn(column.title, **bounds, **shared)
     plain = make.JsonColumn if column.kind == "json" else make.TextColumn
     return plain(column.title, **shared)
 

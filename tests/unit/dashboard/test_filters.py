@@ -90,7 +90,7 @@ def test_every_page_has_a_file_and_a_question():
     assert [page.key for page in PAGES if "?" not in page.summary] == []
 
 
-WATCH = {"overview", "agents", "slos"}
+WATCH = {"overview", "agents", "slos", "slo", "slo_editor", "slo_report"}
 WORK = WATCH | {"workflows", "editor", "runs", "run", "compare", "ocr", "mcp", "queue"}
 
 

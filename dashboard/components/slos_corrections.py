@@ -1,0 +1,230 @@
+"""Time that does not count against a budget, and notes of what happened: their lists, and forms that add to them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+import streamlit as st
+
+from analytics.core.clock import Interval, utc_now
+from analytics.core.errors import InputError
+from analytics.slo import Objective
+from analytics.slo.corrections import Correction, NewCorrection, occurrences
+from analytics.store.queries.annotations import KINDS, LONGEST_TITLE, AnnotationRow, NewAnnotation
+from dashboard import actions, formats, slo_actions
+from dashboard.components import states, tables
+from dashboard.components.slos_budget import KIND_LOOKS
+from dashboard.components.status import Look
+from dashboard.components.tables import Column
+from dashboard.zone import viewer_zone
+
+_IN_FORCE = Look("In force", ":material/check_circle:", "green")
+_WITHDRAWN = Look("Withdrawn", ":material/undo:", "gray")
+_RHYTHMS = {
+    "Once": None,
+    "Every day": "FREQ=DAILY",
+    "Every week": "FREQ=WEEKLY",
+    "Every month": "FREQ=MONTHLY",
+    "By a rule": "",
+}
+_SCOPES = ("This objective", "Its service", "All objectives")
+_AHEAD = timedelta(days=400)
+_PREVIEWS = 3
+_LONGEST_REASON = 500
+
+
+def look(row: Correction) -> Look:
+    """Return how a correction stands."""
+    return _IN_FORCE if row.withdrawn_at is None else _WITHDRAWN
+
+
+def scope_words(row: Correction) -> str:
+    """Return what a correction is for."""
+    if row.slo_id is not None:
+        return "This objective"
+    return f"Service {row.service}" if row.service is not None else "All objectives"
+
+
+COLUMNS: list[Column[Correction]] = [
+    Column("From", lambda row: row.starts_at, "moment"),
+    Column("State", look, "state", width="small"),
+    Column("Lasts", lambda row: formats.duration(row.ends_at - row.starts_at), width="small"),
+    Column("Recurs", lambda row: f"{row.rrule} ({row.zone})" if row.rrule else None),
+    Column("Reason", lambda row: row.reason, width="large"),
+    Column("For", scope_words, width="small"),
+    Column("By", lambda row: row.created_by),
+    Column("Withdrawn", lambda row: row.withdrawn_at, "moment"),
+    Column("By whom", lambda row: row.withdrawn_by),
+]
+
+
+def draw_list(rows: Sequence[Correction], *, can_change: bool) -> None:
+    """Draw the corrections that concern an objective; one that is marked can be withdrawn."""
+    if not rows:
+        states.empty(
+            "No correction",
+            "Planned maintenance can be taken out of the budget, for the past too, and taken back again.",
+            icon=":material/event_busy:",
+        )
+        return
+    if not can_change:
+        tables.table(rows, COLUMNS, alt="Corrections of this objective", key="slo.corrections", height="content")
+        return
+    row = tables.choose(rows, COLUMNS, alt="Corrections of this objective", key="slo.corrections")
+    if row is None:
+        st.caption("Mark a correction to withdraw it.")
+    elif row.withdrawn_at is None:
+        _draw_withdraw(row)
+
+
+def _draw_withdraw(row: Correction) -> None:
+    with st.popover(f"Withdraw “{formats.escaped(row.reason)}”", icon=":material/undo:", key="slo.withdraw"):
+        others = "" if row.slo_id is not None else f" It is for {scope_words(row).lower()}, so others change too."
+        st.markdown(f"Its time counts again, for the past too.{others} It stays in this list.")
+        if st.button("Withdraw it", type="primary", key=f"slo.withdraw.{row.id}") and actions.succeeds(
+            lambda: slo_actions.withdraw_correction(row.id)
+        ):
+            st.toast("Withdrawn; the budget is counted anew.", icon=":material/undo:")
+            st.rerun()
+
+
+def draw_form(objective: Objective) -> None:
+    """Draw the form of a new correction, with when it would take place."""
+    with st.expander("Take time out of the budget", icon=":material/event_busy:", key="slo.correct"):
+        start, end, zone = _draw_times("slo.correct")
+        left, right = st.columns(2)
+        with left:
+            scope = st.selectbox("For", _SCOPES, key="slo.correct.scope")
+        with right:
+            rhythm = st.selectbox("Recurs", list(_RHYTHMS), key="slo.correct.rhythm")
+        rule = _RHYTHMS[rhythm]
+        if rule == "":
+            rule = st.text_input(
+                "Rule", value="FREQ=WEEKLY;BYDAY=SU", key="slo.correct.rule", help="As in RFC 5545, for example here."
+            )
+        reason = st.text_input("Reason", max_chars=_LONGEST_REASON, key="slo.correct.reason")
+        new = NewCorrection(
+            starts_at=start,
+            ends_at=end,
+            reason=(reason or "").strip(),
+            slo_id=objective.id if scope == _SCOPES[0] else None,
+            service=objective.service if scope == _SCOPES[1] else None,
+            rrule=rule or None,
+            zone=zone,
+        )
+        _draw_preview(new)
+        if st.button("Take it out", type="primary", icon=":material/event_busy:", key="slo.correct.save"):
+            _add(new)
+
+
+def _draw_times(key: str) -> tuple[datetime, datetime, str]:
+    """Draw the choice of a start, an end and the zone they are in; return them aware, in UTC."""
+    zones = sorted(available_timezones())
+    own = viewer_zone().key
+    now = utc_now().astimezone(viewer_zone()).replace(tzinfo=None, minute=0, second=0, microsecond=0)
+    first, second, third = st.columns(3)
+    with third:
+        named = st.selectbox("Time zone", zones, index=zones.index(own if own in zones else "UTC"), key=f"{key}.zone")
+    zone = named or "UTC"
+    with first:
+        start = st.datetime_input("From", value=now - timedelta(hours=1), key=f"{key}.from", format="YYYY-MM-DD")
+    with second:
+        end = st.datetime_input("To", value=now, key=f"{key}.to", format="YYYY-MM-DD")
+    place = ZoneInfo(zone)
+    return start.replace(tzinfo=place).astimezone(UTC), end.replace(tzinfo=place).astimezone(UTC), zone
+
+
+def _draw_preview(new: NewCorrection) -> None:
+    try:
+        found = occurrences(new, Interval(new.starts_at, max(new.starts_at, new.ends_at) + _AHEAD))
+    except InputError as error:
+        states.refused(error)
+        return
+    if new.rrule is None:
+        return
+    zone = formats.zone_named(new.zone)
+    lines = [
+        f"- {formats.moment(span.since, zone, seconds=False)}, {formats.duration(span.length)}"
+        for span in found[:_PREVIEWS]
+    ]
+    st.markdown("\n".join(["**It takes place**", "", *lines, *(["- …"] if len(found) > _PREVIEWS else [])]))
+
+
+def _add(new: NewCorrection) -> None:
+    added = actions.attempt(lambda: slo_actions.add_correction(new))
+    if added is None:
+        return
+    met = [
+        f"{overlap.correction.reason} ({formats.duration(overlap.length)})" for overlap in added.overlaps[:_PREVIEWS]
+    ]
+    words = f" It meets {formats.escaped(', '.join(met))}; that time is taken out once." if met else ""
+    st.toast(f"Taken out; the budget is counted anew.{words}", icon=":material/event_busy:")
+    st.rerun()
+
+
+# ---- Notes of what happened ----
+
+NOTE_COLUMNS: list[Column[AnnotationRow]] = [
+    Column("When", lambda row: row.at, "moment"),
+    Column("What", lambda row: KIND_LOOKS.get(row.kind, KIND_LOOKS["note"]), "state", width="small"),
+    Column("Title", lambda row: row.title, width="large"),
+    Column("Until", lambda row: row.until, "moment"),
+    Column("Service", lambda row: row.service or "All", width="small"),
+    Column("By", lambda row: row.created_by),
+]
+
+
+def draw_notes(rows: Sequence[AnnotationRow], *, can_change: bool) -> None:
+    """Draw what happened to a service; one that is marked can be deleted."""
+    if not rows:
+        st.caption("No deployment, incident or note in this window.")
+        return
+    newest = rows[::-1]
+    if not can_change:
+        tables.table(newest, NOTE_COLUMNS, alt="What happened to the service", key="slo.notes", height="content")
+        return
+    row = tables.choose(newest, NOTE_COLUMNS, alt="What happened to the service", key="slo.notes")
+    if row is None:
+        st.caption("Mark one to delete it.")
+        return
+    with st.popover(f"Delete “{formats.escaped(row.title)}”", icon=":material/delete:", key="slo.note.delete"):
+        st.markdown("It goes from all charts and costs; the audit log keeps that it was there.")
+        if st.button("Delete it", type="primary", key=f"slo.note.delete.{row.id}") and actions.succeeds(
+            lambda: slo_actions.delete_annotation(row.id)
+        ):
+            st.toast("Deleted.", icon=":material/delete:")
+            st.rerun()
+
+
+def draw_note_form(objective: Objective) -> None:
+    """Draw the form that notes what happened."""
+    with st.expander("Note what happened", icon=":material/add_comment:", key="slo.note"):
+        kind = st.segmented_control(
+            "What",
+            KINDS,
+            default="incident",
+            required=True,
+            format_func=lambda name: KIND_LOOKS[name].word,
+            label_visibility="collapsed",
+            key="slo.note.kind",
+        )
+        start, end, _ = _draw_times("slo.note")
+        title = st.text_input("Title", max_chars=LONGEST_TITLE, key="slo.note.title")
+        is_moment = st.checkbox("It was a moment, not a span", value=kind == "deploy", key=f"slo.note.moment.{kind}")
+        everywhere = st.checkbox("It concerns all services", key="slo.note.all")
+        if st.button("Note it", type="primary", icon=":material/add_comment:", key="slo.note.save"):
+            _note(
+                NewAnnotation(
+                    at=start,
+                    title=title or "",
+                    kind=kind or "note",
+                    until=None if is_moment else end,
+                    service=None if everywhere else objective.service,
+                )
+            )
+
+
+def _note(new: NewAnnotation) -> None:
+    if actions.succeeds(lambda: slo_actions.add_annotation(new)):
+        st.toast("Noted; its cost is counted.", icon=":material/add_comment:")
+        st.rerun()
