@@ -57,9 +57,9 @@ def combine(
         share = errors.max(axis=0)
     else:
         burns = np.divide(errors, allowed, out=np.where(errors > 0, np.inf, 0.0), where=allowed > 0)
-        share = np.minimum(1.0, budget_ratio * _burn(events, burns, present))
+        share = budget_ratio * _burn(events, burns, present)
     whole = total.sum(axis=0)
-    return (1 - share) * whole, whole
+    return (1 - np.minimum(1.0, share)) * whole, whole
 
 
 def _burn(events: CompositeEvents, burns: Numbers, present: Numbers) -> Numbers:

@@ -8,31 +8,12 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
-from numpy.typing import NDArray
-
 from analytics.core.errors import InputError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Buckets:
-    """Good and total events, and seconds measured, of consecutive pieces of time."""
-
-    good: NDArray[np.float64]
-    total: NDArray[np.float64]
-    measured_s: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot have been counted."""
-        if not len(self.good) == len(self.total) == len(self.measured_s):
-            raise InputError("Good, total and measured time do not belong to the same buckets.")
-        if bool(np.any(self.good < 0)) or bool(np.any(self.good > self.total)):
-            raise InputError("A bucket has more good events than events, or fewer than none.")
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBudget:
-    """How many events may be bad in a period, and how many were."""
+    """How many events, or slices of time, may be bad in a period, and how many were."""
 
     total_events: float
     consumed_events: float
@@ -136,15 +117,3 @@ def coverage(measured_s: float, elapsed: timedelta) -> float:
 
 def _all_or_nothing(consumed: float) -> float:
     return 1.0 if consumed == 0 else -math.inf
-
-
-def sums(buckets: Buckets) -> tuple[float, float, float]:
-    """Return good events, all events and seconds measured over *buckets*; zeros when there are none."""
-    return float(np.sum(buckets.good)), float(np.sum(buckets.total)), float(np.sum(buckets.measured_s))
-
-
-def sli_series(buckets: Buckets) -> list[float | None]:
-    """Return the share of good events of each bucket, None where there was no event."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = buckets.good / buckets.total
-    return [None if math.isnan(share) else share for share in shares.tolist()]

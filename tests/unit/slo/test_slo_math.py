@@ -3,21 +3,17 @@
 import math
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.core.errors import InputError
 from analytics.slo.math import (
-    Buckets,
     burn_rate,
     burn_threshold,
     coverage,
     error_budget,
     sli,
-    sli_series,
-    sums,
     time_to_exhaustion,
 )
 
@@ -92,8 +88,6 @@ def test_silence_has_no_share_no_budget_and_no_rate() -> None:
     assert sli(0, 0) is None
     assert error_budget(0, 0, budget_ratio=0.01, period=MONTH) is None
     assert burn_rate(0, 0, budget_ratio=0.01) is None
-    assert sums(Buckets(np.array([]), np.array([]), np.array([]))) == (0, 0, 0)
-    assert sli_series(Buckets(np.array([0.0, 1.0]), np.array([0.0, 2.0]), np.array([300.0, 300.0]))) == [None, 0.5]
 
 
 @pytest.mark.parametrize(("good", "total"), [(2, 1), (-1, 1), (0, -1)])
@@ -102,7 +96,6 @@ def test_counts_that_cannot_be_are_refused(good: float, total: float) -> None:
         lambda: sli(good, total),
         lambda: burn_rate(good, total, budget_ratio=0.1),
         lambda: error_budget(good, total, budget_ratio=0.1, period=MONTH),
-        lambda: Buckets(np.array([good]), np.array([total]), np.array([300.0])),
     ):
         with pytest.raises(InputError):
             call()
@@ -113,11 +106,6 @@ def test_a_window_longer_than_the_period_is_refused() -> None:
         burn_threshold(0.02, window=2 * MONTH, period=MONTH)
     with pytest.raises(InputError):
         burn_threshold(1.5, window=HOUR, period=MONTH)
-
-
-def test_buckets_that_do_not_belong_together_are_refused() -> None:
-    with pytest.raises(InputError, match="same buckets"):
-        Buckets(np.array([1.0]), np.array([1.0, 2.0]), np.array([300.0]))
 
 
 @given(counts, ratios)
@@ -132,19 +120,6 @@ def test_a_burn_rate_of_one_spends_exactly_the_budget(count: tuple[int, int], ra
     assert budget.remaining_ratio == pytest.approx(1 - rate, rel=1e-6, abs=1e-6)
     assert budget.is_exhausted == (budget.remaining_ratio <= 0)
     assert budget.total_events == pytest.approx(budget.consumed_events + budget.remaining_events, abs=1e-3)
-
-
-@given(st.lists(counts, min_size=1, max_size=50))
-def test_a_share_of_buckets_is_weighted_by_events(parts: list[tuple[int, int]]) -> None:
-    """The share of all buckets is that of the sums, never a mean of shares."""
-    buckets = Buckets(
-        np.array([good for good, _ in parts], dtype=float),
-        np.array([total for _, total in parts], dtype=float),
-        np.full(len(parts), 300.0),
-    )
-    good, total, measured_s = sums(buckets)
-    assert sli(good, total) == pytest.approx(sum(g for g, _ in parts) / sum(t for _, t in parts))
-    assert measured_s == 300 * len(parts)
 
 
 @given(st.floats(min_value=0, max_value=1e9), st.floats(min_value=0, max_value=1e6))
