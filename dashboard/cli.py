@@ -35,11 +35,13 @@ tokens = typer.Typer(help="API tokens of programs.", no_args_is_help=True)
 workflows = typer.Typer(help="Workflows: definitions in files and in the store.", no_args_is_help=True)
 runs = typer.Typer(help="Runs of workflows.", no_args_is_help=True)
 cache = typer.Typer(help="Results of nodes that are kept to be used again.", no_args_is_help=True)
+slos = typer.Typer(help="Service level objectives: files, rules, budgets, reports.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(tokens, name="token")
 app.add_typer(workflows, name="workflow")
 app.add_typer(runs, name="run")
 app.add_typer(cache, name="cache")
+app.add_typer(slos, name="slo")
 
 Email = Annotated[str, typer.Argument(help="E-mail of the account.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, analyst, operator or admin.")]
@@ -53,12 +55,35 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 RunIds = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show how it goes on, and end as the run does.")]
 Most = Annotated[str | None, typer.Option("--timeout", help="Wait no longer than this, 30s or 5m.")]
+Specs = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="YAML or JSON, or folders of them; - is standard input.")
+]
+SloIds = Annotated[list[str] | None, typer.Argument(metavar="[SLO...]", help="Ids; none: all of them.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse what a format forbids, also where it is understood.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file.")]
 
 
 class FileFormat(StrEnum):
     """How a file of workflows is written."""
 
     YAML = "yaml"
+    JSON = "json"
+
+
+class SloFormat(StrEnum):
+    """How objectives are written out."""
+
+    NATIVE = "native"
+    OPENSLO = "openslo"
+    RULES = "rules"
+
+
+class DocumentFormat(StrEnum):
+    """How a report is written."""
+
+    MARKDOWN = "md"
+    HTML = "html"
+    CSV = "csv"
     JSON = "json"
 
 
@@ -416,6 +441,114 @@ def cache_forget(
     from dashboard.commands import cache as commands  # noqa: PLC0415 - see the module docstring
 
     _answer(commands.drop(kind=kind, older_s=_seconds(older)), as_json=as_json)
+
+
+@slos.command("validate")
+def slo_validate(files: Specs, *, strict: Strict = False, as_json: AsJson = False) -> None:
+    """Check files of any known format and tell every problem with its place; nothing has to run."""
+    from dashboard.commands import slo  # noqa: PLC0415 - see the module docstring
+
+    _answer(slo.validate(files, strict=strict), as_json=as_json)
+
+
+@slos.command("rules")
+def slo_rules(
+    files: Specs,
+    *,
+    period: Annotated[str, typer.Option(help="Of objectives that do not say it: 30d, 28d or 7d.")] = "30d",
+    windows_dir: Annotated[
+        Path | None, typer.Option("--windows-dir", help="A folder of alert windows instead of the usual ones.")
+    ] = None,
+    extra_label: Annotated[
+        list[str] | None, typer.Option("--extra-label", help="NAME=VALUE on every recording, as often as needed.")
+    ] = None,
+    no_alerts: Annotated[bool, typer.Option("--no-alerts", help="Leave alerts out.")] = False,
+    no_recordings: Annotated[bool, typer.Option("--no-recordings", help="Leave recordings out.")] = False,
+    strict: Strict = False,
+) -> None:
+    """Print the Prometheus recording and alert rules of files; nothing has to run."""
+    from dashboard.commands import slo  # noqa: PLC0415 - see the module docstring
+
+    text = slo.rules(
+        files,
+        strict=strict,
+        period=period,
+        windows_dir=windows_dir,
+        extra_labels=extra_label or [],
+        alerts=not no_alerts,
+        recordings=not no_recordings,
+    )
+    typer.echo(text, nl=False)
+
+
+@slos.command("import")
+def slo_import(
+    files: Specs,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare, store nothing.")] = False,
+    note: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Store the objectives of files of any known format; a known id gets its next revision."""
+    from dashboard.commands import slo  # noqa: PLC0415 - see the module docstring
+
+    _answer(slo.take_in(files, strict=strict, dry_run=dry_run, note=note), as_json=as_json)
+
+
+@slos.command("export")
+def slo_export(
+    ids: SloIds = None,
+    *,
+    form: Annotated[SloFormat, typer.Option("--format", help="native, openslo or rules.")] = SloFormat.NATIVE,
+    output: Output = None,
+) -> None:
+    """Write objectives as YAML that can be imported, or as Prometheus rules."""
+    from dashboard.commands import slo  # noqa: PLC0415 - see the module docstring
+
+    typer.echo(slo.write_out(ids or [], form=slo.ExportFormat(form.value), output=output), nl=False)
+
+
+@slos.command("status")
+def slo_status(ids: SloIds = None, *, as_json: AsJson = False) -> None:
+    """Show how the objectives stand, least budget left first."""
+    from dashboard.commands import slo  # noqa: PLC0415 - see the module docstring
+
+    _answer(slo.show_status(ids or []), as_json=as_json)
+
+
+@slos.command("report")
+def slo_report(
+    ids: SloIds = None,
+    *,
+    period: Annotated[str, typer.Option(help="month, last-month, 2026-10, 2026-Q3, week, 30d and the like.")] = "month",
+    zone: Annotated[str, typer.Option(help="Time zone in which days begin, like Europe/Berlin.")] = "UTC",
+    form: Annotated[DocumentFormat, typer.Option("--format", help="md, html, csv or json.")] = DocumentFormat.MARKDOWN,
+    output: Output = None,
+) -> None:
+    """Write the report of a period."""
+    from analytics.slo.documents import ReportFormat  # noqa: PLC0415 - see the module docstring
+    from dashboard.commands import slo  # noqa: PLC0415
+
+    text = slo.report(ids or [], period=period, zone=zone, form=ReportFormat(form.value), output=output)
+    typer.echo(text, nl=False)
+
+
+@slos.command("backtest")
+def slo_backtest(
+    ids: SloIds = None,
+    *,
+    days: Annotated[int, typer.Option(min=1, max=85, help="How far to look back.")] = 30,
+    min_bad: Annotated[int | None, typer.Option(min=0, help="Try this many bad events before an alert.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="Try these windows: page:1h/5m:14.4, as often as needed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell which alerts the past would have had, with the policy as it is and with another."""
+    from dashboard.commands import slo  # noqa: PLC0415 - see the module docstring
+
+    _answer(slo.try_policies(ids or [], days=days, min_bad=min_bad, pairs=pair or []), as_json=as_json)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -62,7 +62,7 @@ def trials(
 
 
 def known_incidents(session: Session, service: str, interval: Interval) -> list[Incident]:
-    """Return the incidents noted of *service*, or of everything, in *interval*, oldest first; at most the newest 100."""
+    """Return the incidents noted of *service* or of everything in *interval*, oldest first; at most the newest 100."""
     return [
         Incident(Interval(item.at, item.until or item.at + _MOMENT), item.title)
         for item in list_annotations(session, interval, service=service, limit=MAX_LIMIT)

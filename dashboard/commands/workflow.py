@@ -1,6 +1,5 @@
 """`helmsight workflow`: check files, take workflows in, write them out, list and start them."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from analytics.store.engine import session_scope
 from analytics.store.paging import MAX_LIMIT
 from analytics.store.queries import workflows
 from dashboard.commands.answers import EXIT_DONE, EXIT_FAILED, Answer, Say, Table
+from dashboard.commands.files import text_of
 from dashboard.commands.reach import ACTOR, know_settings, reached
 from dashboard.commands.run import follow_to_end
 from dashboard.formats import DASH, age, duration, percent, plural
@@ -28,8 +28,6 @@ from worker.workflow.exchange import (
     import_text,
     read_definitions,
 )
-
-STANDARD_INPUT = "-"
 
 
 def validate(files: Sequence[str]) -> Answer:
@@ -47,7 +45,7 @@ def validate(files: Sequence[str]) -> Answer:
 
 def take_in(files: Sequence[str], *, dry_run: bool) -> Answer:
     """Store the definitions of *files*; those that cannot be used are refused, each with why."""
-    texts = [(name, _text_of(name)) for name in files]
+    texts = [(name, text_of(name)) for name in files]
     taken: list[tuple[str, Taken]] = []
     with reached() as here, session_scope(here.engine) as session:
         for name, text in texts:
@@ -203,7 +201,7 @@ def read_params(source: str | None) -> dict[str, Any]:
     """Return the parameters that *source* holds: a JSON object, a file of one, or ``-`` for standard input."""
     if source is None:
         return {}
-    text = source if source.lstrip().startswith("{") else _text_of(source)
+    text = source if source.lstrip().startswith("{") else text_of(source)
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -227,13 +225,6 @@ def _param(item: str, schema: Mapping[str, Any]) -> tuple[str, Any]:
         return name, text
 
 
-def _text_of(name: str) -> str:
-    try:
-        return sys.stdin.read() if name == STANDARD_INPUT else Path(name).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not text in UTF-8; nothing was done.") from error
-
-
 def _definition_of(session: Session, name: str, version: int | None) -> Definition:
     found = workflows.get_workflow(session, name)
     if found is None:
@@ -249,7 +240,7 @@ def _definition_of(session: Session, name: str, version: int | None) -> Definiti
 
 
 def _definitions_of(name: str) -> list[Definition | Taken]:
-    text = _text_of(name)
+    text = text_of(name)
     try:
         return read_definitions(text)
     except InputError as error:
