@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
-from analytics.slo.model import BurnPair
+from analytics.slo.model import AlertPolicy, AlertRouting, BurnPair
 
 WINDOW = "{{.window}}"
 """Stands in queries for the length of a window, as in ``5m``."""
@@ -92,6 +92,12 @@ class RuleDocument:
     """Metadata of the Kubernetes object they came in; their rules are then a ``PrometheusRule`` object."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Ids of objectives that Prometheus cannot compute, and why."""
+
+
+def rule_alert(policy: AlertPolicy, routing: AlertRouting) -> RuleAlert:
+    """Return what *policy* says with the alerts of the severity that *routing* is for."""
+    labels, annotations = {**policy.labels, **routing.labels}, {**policy.annotations, **routing.annotations}
+    return RuleAlert(routing.is_enabled, labels, annotations)
 
 
 def prom_duration(length: timedelta) -> str:

@@ -3,8 +3,6 @@
 import re
 
 from analytics.slo.model import (
-    AlertPolicy,
-    AlertRouting,
     Budgeting,
     CompositeEvents,
     Objective,
@@ -12,7 +10,7 @@ from analytics.slo.model import (
     RawRatio,
     SqlEvents,
 )
-from analytics.slo.rules.model import SECONDS, WINDOW, RuleAlert, RuleSlo, filled, prom_duration
+from analytics.slo.rules.model import SECONDS, WINDOW, RuleSlo, filled, prom_duration, rule_alert
 from analytics.slo.sources.compile import compiled
 from analytics.slo.windows import guard_of, pairs_of
 
@@ -44,8 +42,8 @@ def rule_slo_of(objective: Objective) -> RuleSlo | str:
         ratio=_by_slices(objective, ratio),
         alert_name=policy.name or alert_name(objective.service, objective.id),
         labels=objective.labels,
-        page=_alert(policy, policy.page),
-        ticket=_alert(policy, policy.ticket),
+        page=rule_alert(policy, policy.page),
+        ticket=rule_alert(policy, policy.ticket),
         spec=SPEC,
         mode="helmsight",
         period=objective.period,
@@ -62,11 +60,6 @@ def alert_name(service: str, slo_id: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", whole)
     name = "".join(word[:1].upper() + word[1:] for word in words)
     return f"{'Slo' if name[:1].isdigit() else ''}{name}ErrorBudgetBurn"
-
-
-def _alert(policy: AlertPolicy, routing: AlertRouting) -> RuleAlert:
-    labels, annotations = {**policy.labels, **routing.labels}, {**policy.annotations, **routing.annotations}
-    return RuleAlert(routing.is_enabled, labels, annotations)
 
 
 def _counts(events: PromEvents) -> tuple[str, str]:

@@ -164,11 +164,12 @@ class Fields:
         """Take *names* as known without reading them."""
         self._known.update(names)
 
-    def close(self) -> None:
-        """Complain of fields that nobody asked for."""
+    def close(self, *, is_lenient: bool = False) -> None:
+        """Complain of fields that nobody asked for; when *is_lenient*, only where reading is strict."""
+        complain = self.problems.forgive if is_lenient else self.problems.error
         for name in self.values:
             if name not in self._known:
-                self.error(name, "this field is not known", nearest(name, self._known))
+                complain(self.at(name), "this field is not known", nearest(name, self._known))
 
     def _value(self, name: str, *, required: bool = False) -> Any:
         self._known.add(name)

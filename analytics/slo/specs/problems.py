@@ -30,6 +30,8 @@ class Problem:
     hint: str | None = None
     """What to write instead, when that is known."""
     level: Level = Level.ERROR
+    line: int | None = None
+    """Of the text it was read from, from 1; None when there is none."""
 
     def __str__(self) -> str:
         """Return it as one line."""
@@ -53,7 +55,7 @@ class SpecError(InputError):
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems, warnings included."""
         return tuple(
-            Problem(item["path"], item["message"], item["hint"], Level(item["level"]))
+            Problem(item["path"], item["message"], item["hint"], Level(item["level"]), item["line"])
             for item in self.context["problems"]
         )
 
