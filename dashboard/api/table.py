@@ -6,7 +6,19 @@ from typing import Any
 from starlette.routing import Route
 
 from dashboard.api import hooks
-from dashboard.api.areas import documents, mcp, numbers, people, projects, queue, runs, schedules, system, workflows
+from dashboard.api.areas import (
+    documents,
+    mcp,
+    numbers,
+    people,
+    projects,
+    queue,
+    runs,
+    schedules,
+    slos,
+    system,
+    workflows,
+)
 from dashboard.api.openapi import openapi_document
 from dashboard.api.operations import Call, Operation
 from dashboard.auth.roles import Role
@@ -27,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *documents.OPERATIONS,
     *mcp.OPERATIONS,
     *numbers.OPERATIONS,
+    *slos.OPERATIONS,
     *system.OPERATIONS,
     Operation(
         "GET",

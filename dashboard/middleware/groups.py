@@ -7,6 +7,7 @@ API = "/api/v1/"
 OTHER_PAGE = "other"
 AREAS = (
     "agents",
+    "annotations",
     "artifacts",
     "audit",
     "documents",
@@ -21,6 +22,7 @@ AREAS = (
     "rum",
     "runs",
     "schedules",
+    "slo-corrections",
     "slos",
     "socket-tokens",
     "tasks",
