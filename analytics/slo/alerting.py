@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from analytics.core.clock import Interval, floor_time
 from analytics.core.ids import new_id
 from analytics.slo import alert_facts, corrections
 from analytics.slo.evaluate import SloStatus
+from analytics.slo.ledger import Want, read
 from analytics.slo.model import BUCKET, WHOLE, BurnPair, CompositeEvents, Severity, SloState
 from analytics.slo.report import slo_report
 from analytics.slo.windows import guard_of, pairs_of
@@ -111,6 +112,8 @@ def advance(session: Session, *, now: datetime) -> list[AlertChange]:
     for key in sorted(firing):
         alert, seen = firing[key], judged.get(key)
         status = statuses.get(alert.slo_id) if seen is None else seen.status
+        if seen is not None and seen.verdict is _Verdict.CALM and _has_vanished(session, seen.status):
+            seen = replace(seen, verdict=_Verdict.SILENT)
         change = _go_on(session, alert, seen, status, now)
         if change is Change.RESOLVED:
             del firing[key]
@@ -130,6 +133,15 @@ def advance(session: Session, *, now: datetime) -> list[AlertChange]:
             changes.append(_changed(Change.FIRING, alert, status, is_told=is_told))
     session.flush()
     return changes
+
+
+def _has_vanished(session: Session, status: SloStatus) -> bool:
+    """Return whether a group was not measured lately although its objective was: its labels may be gone for good."""
+    if status.group_key == WHOLE or status.measured_at is None:
+        return False
+    lately = Interval(status.measured_at - SHORTEST_SILENCE, status.measured_at)
+    (history,) = read(session, [Want(status.objective, lately, group_key=status.group_key)])
+    return not history.measured_s.any() and not history.excluded_s.any()
 
 
 # ---- What the numbers say ----
@@ -243,11 +255,11 @@ def _why_over(alert: SloAlert, seen: _Judged | None, status: SloStatus | None, n
     """Return why *alert* is over; None while it is not."""
     if status is None:
         return "The objective is no longer in use."
-    if seen is not None:
+    if seen is not None and seen.verdict is not _Verdict.SILENT:
         return "It no longer fires." if seen.verdict is _Verdict.CALM else None
-    if alert.group_key == WHOLE or status.objective.group_by == ():
+    if seen is None and (alert.group_key == WHOLE or not status.objective.group_by):
         return "The policy no longer has it."
-    if alert.frozen_at is not None and now - alert.frozen_at >= GROUP_GONE_AFTER:
+    if alert.group_key != WHOLE and alert.frozen_at is not None and now - alert.frozen_at >= GROUP_GONE_AFTER:
         return "The group is no longer there."
     return None
 
