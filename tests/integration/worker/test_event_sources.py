@@ -1,8 +1,7 @@
 """Events of the live stream and of objectives start runs, once."""
 
-import dataclasses
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,8 +11,11 @@ from sqlalchemy import Engine, text
 from analytics.core.settings import Settings
 from analytics.live import streams
 from analytics.live.client import connect
-from analytics.slo import SloState, slo_report
+from analytics.slo import ledger
+from analytics.slo.ledger import Bucket
+from analytics.slo.model import BUCKET
 from analytics.store.engine import session_scope
+from analytics.store.tables import DEMO
 from worker.workflow import event_sources, triggers
 from worker.workflow.definition import parse_definition, register_workflow
 from worker.workflow.triggers import TriggerSpec
@@ -98,29 +100,46 @@ def test_nobody_can_feign_the_end_of_a_run_or_break_the_reading(engine: Engine, 
     assert inputs(engine) == [{"value": [1]}]
 
 
-def test_an_objective_in_danger_is_told_of_once_and_again_when_it_is_over(
-    engine: Engine, client: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_an_alert_of_an_objective_is_told_of_once_and_again_when_it_is_over(
+    engine: Engine, client: Redis, settings: Settings
 ):
-    with session_scope(engine) as session:
-        report = slo_report(session, now=NOON)
-
-    def stands(state: SloState, *, minutes: int, demo: bool = False) -> int:
-        first = dataclasses.replace(report.statuses[0], state=state, includes_demo=demo)
-        now_so = dataclasses.replace(report, statuses=[first, *report.statuses[1:]])
-        monkeypatch.setattr(event_sources, "slo_report", lambda *_, **__: now_so)
-        return event_sources.raise_alerts(engine, client, settings, now=NOON + timedelta(minutes=minutes))
+    def measured(bad: int, *, until: datetime, buckets: int = 1) -> int:
+        """Measure the time before *until*, and return how many alerts were told then."""
+        starts = [until - place * BUCKET for place in range(buckets, 0, -1)]
+        with session_scope(engine) as session:
+            ledger.upsert(session, [Bucket("api_availability", start, 100 - bad, 100, 300) for start in starts])
+            ledger.roll_up(session, ["api_availability"], since=starts[0], until=until)
+        return event_sources.raise_alerts(engine, client, settings, now=until)
 
     told = [
-        stands(SloState.HEALTHY, minutes=0),
-        stands(SloState.DEGRADED, minutes=1, demo=True),
-        stands(SloState.DEGRADED, minutes=2),
-        stands(SloState.EXHAUSTED, minutes=3),
-        stands(SloState.NO_DATA, minutes=4),
-        stands(SloState.AT_RISK, minutes=5),
-        stands(SloState.HEALTHY, minutes=6),
-        stands(SloState.DEGRADED, minutes=7),
+        measured(0, until=NOON, buckets=24),
+        measured(50, until=NOON + BUCKET),
+        event_sources.raise_alerts(engine, client, settings, now=NOON + BUCKET),
+        measured(50, until=NOON + 2 * BUCKET),
+        measured(0, until=NOON + 3 * BUCKET),
+        measured(0, until=NOON + 4 * BUCKET),
     ]
 
-    assert told == [0, 0, 1, 0, 0, 1, 0, 1]
-    assert [found["state"] for found in inputs(engine)] == ["degraded", "at_risk", "degraded"]
-    assert inputs(engine)[0]["since"] == (NOON + timedelta(minutes=2)).isoformat()
+    firing = inputs(engine)[0]
+    assert told[:3] == [0, 1, 0]
+    assert (firing["slo"], firing["kind"], firing["severity"], firing["tier"]) == (
+        "api_availability",
+        "burn",
+        "page",
+        1,
+    )
+    assert (firing["since"], firing["until"]) == ((NOON + BUCKET).isoformat(), None)
+    assert firing["message"].startswith("API availability: the budget burns")
+    assert firing["labels"] == firing["annotations"] == {}
+    assert sum(told) == len(inputs(engine))
+    resolved = [item for item in inputs(engine) if item["tier"] == 1 and item["until"] is not None]
+    assert [item["since"] for item in resolved] == [(NOON + BUCKET).isoformat()]
+
+
+def test_alerts_of_demo_history_are_not_told(engine: Engine, client: Redis, settings: Settings):
+    with session_scope(engine) as session:
+        ledger.upsert(session, [Bucket("api_availability", NOON - BUCKET, 0, 100, 300)], origin=DEMO)
+        ledger.roll_up(session, ["api_availability"], since=NOON - BUCKET, until=NOON)
+
+    assert event_sources.raise_alerts(engine, client, settings, now=NOON) == 0
+    assert inputs(engine) == []
