@@ -117,20 +117,20 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
     import plotly.graph_objects as go  # noqa: PLC0415 - heavy; first screens do without
 
     figure = go.Figure(layout=_layout(chart, zone))
+    for series in chart.series:
+        points = thinned(series.points)
+        times = [_local(at, zone) for at, _ in points]
+        values = [value for _, value in points]
+        figure.add_trace(_trace(go, series, times, values, chart.unit))
     for band in chart.bands:
         times = [_local(at, zone) for at, _, _ in band.points]
-        edge: dict[str, Any] = {"x": times, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        edge: dict[str, Any] = {"x": times, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "zorder": -1}
         figure.add_trace(go.Scatter(**edge, y=[low for _, low, _ in band.points], showlegend=False))
         figure.add_trace(
             go.Scatter(
                 **edge, y=[high for _, _, high in band.points], name=band.name, fill="tonexty", fillcolor=_BAND_FILL
             )
         )
-    for series in chart.series:
-        points = thinned(series.points)
-        times = [_local(at, zone) for at, _ in points]
-        values = [value for _, value in points]
-        figure.add_trace(_trace(go, series, times, values, chart.unit))
     for line in chart.thresholds:
         figure.add_hline(
             y=line.value,
@@ -187,15 +187,22 @@ def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
     x_axis: dict[str, Any] = {"type": "date", "showgrid": False, "zeroline": False}
     if chart.interval is not None:
         x_axis["range"] = [_local(chart.interval.since, zone), _local(chart.interval.until, zone)]
+    has_labels = any(mark.label for mark in chart.marks)
     y_axis: dict[str, Any] = {"gridcolor": _GRID, "zeroline": False, "rangemode": "tozero" if chart.from_zero else None}
     if chart.unit == "count" and _highest(chart) <= _FEW:
         y_axis["dtick"] = 1
     return {
         "height": chart.height,
-        "margin": {"l": 8, "r": 8, "t": 24, "b": 8},
+        "margin": {"l": 8, "r": 8, "t": 48 if has_labels else 24, "b": 8},
         "hovermode": "x unified",
         "showlegend": len(chart.series) > 1,
-        "legend": {"orientation": "h", "y": 1.12, "x": 0},
+        "legend": {
+            "orientation": "h",
+            "traceorder": "normal",
+            "yanchor": "bottom",
+            "y": 1.08 if has_labels else 1.02,
+            "x": 0,
+        },
         "xaxis": x_axis,
         "yaxis": y_axis | _ticks(chart.unit),
         "bargap": 0.15,

@@ -65,7 +65,7 @@ def lasts_words(status: SloStatus) -> str:
         return formats.NO_DATA
     if status.budget.is_exhausted:
         return "Used up"
-    return "Not being spent" if status.exhausted_in is None else formats.duration(status.exhausted_in)
+    return "Not spent" if status.exhausted_in is None else formats.duration(status.exhausted_in)
 
 
 def window_words(window: Window) -> str:
@@ -101,9 +101,14 @@ def _left(status: SloStatus) -> float | None:
     return None if status.budget is None else max(status.budget.remaining_ratio, -9.99)
 
 
-def columns(trends: Mapping[str, Sequence[float | None]] | None = None) -> list[Column[SloStatus]]:
+def columns(
+    trends: Mapping[str, Sequence[float | None]] | None = None, *, with_alerts: bool = True
+) -> list[Column[SloStatus]]:
     """Return the columns of a table of objectives; *trends* is the share of the budget left over each window."""
     courses = trends or {}
+    alerts: list[Column[SloStatus]] = [
+        Column("Alert", lambda status: alert_look(status.alerts), "state", width="small"),
+    ]
     return [
         Column("Objective", lambda status: status.objective.title),
         Column("State", look, "state", width="small"),
@@ -121,7 +126,7 @@ def columns(trends: Mapping[str, Sequence[float | None]] | None = None) -> list[
             width="small",
             help="The budget over the window, from all to none.",
         ),
-        Column("Alert", lambda status: alert_look(status.alerts), "state", width="small"),
+        *(alerts if with_alerts else []),
         Column(
             "Burn 1 h",
             lambda status: burn_words(status, _HOUR),
@@ -141,7 +146,6 @@ def columns(trends: Mapping[str, Sequence[float | None]] | None = None) -> list[
             help="Share of the window in which the source was seen; below 90 % nothing is claimed.",
         ),
         Column("Service", lambda status: status.objective.service, width="small"),
-        Column("Measured", lambda status: status.measured_at, "moment"),
     ]
 
 
@@ -150,7 +154,7 @@ _OF_PARTS = ("State", "Budget left", "Alert", "Burn 1 h", "Burn 6 h", "Lasts", "
 
 def part_columns() -> list[Column[SloStatus]]:
     """Return the columns of a table of groups or members, beside their names."""
-    events = Column[SloStatus]("Events", lambda status: status.total, "number", width="small")
+    events: Column[SloStatus] = Column("Events", lambda status: status.total, "number", width="small")
     return [*(column for column in columns() if column.title in _OF_PARTS), events]
 
 

@@ -69,12 +69,12 @@ def _pair_look(row: PairRow) -> Look:
 
 
 PAIR_COLUMNS: list[Column[PairRow]] = [
-    Column("Tells", lambda row: slos.SEVERITY_LOOKS[row.pair.severity.value], "state", width="small"),
+    Column("Severity", lambda row: slos.SEVERITY_LOOKS[row.pair.severity.value], "state", width="small"),
     Column("State", _pair_look, "state", width="small"),
-    Column("Long", lambda row: formats.duration(row.pair.long), width="small"),
-    Column("Burns", lambda row: _rate(row.long), width="small", help="Over the long window."),
-    Column("Short", lambda row: formats.duration(row.pair.short), width="small"),
-    Column("Burns now", lambda row: _rate(row.short), width="small", help="Over the short window."),
+    Column("Long window", lambda row: formats.duration(row.pair.long), width="small"),
+    Column("Long burn", lambda row: _rate(row.long), width="small"),
+    Column("Short window", lambda row: formats.duration(row.pair.short), width="small"),
+    Column("Short burn", lambda row: _rate(row.short), width="small"),
     Column("Fires above", lambda row: slos.rate_words(row.pair.factor), width="small", help="In both windows."),
     Column(
         "Of threshold",
@@ -120,13 +120,13 @@ def _lasted(row: SloAlertRow, now: datetime) -> str:
 
 def alert_columns(*, has_groups: bool, now: datetime) -> list[Column[SloAlertRow]]:
     """Return the columns of alerts."""
-    group = [Column[SloAlertRow]("Group", lambda row: slos.group_words(row.group_key))] if has_groups else []
+    group: list[Column[SloAlertRow]] = [Column("Group", lambda row: slos.group_words(row.group_key))]
     return [
         Column("Began", lambda row: row.started_at, "moment"),
         Column("State", alert_look, "state", width="small"),
-        Column("Tells", lambda row: slos.SEVERITY_LOOKS.get(row.severity), "state", width="small"),
+        Column("Severity", lambda row: slos.SEVERITY_LOOKS.get(row.severity), "state", width="small"),
         Column("What", alert_words, width="large"),
-        *group,
+        *(group if has_groups else []),
         Column("Lasted", lambda row: _lasted(row, now), width="small"),
         Column("Worst burn", lambda row: row.detail.get("peak_burn"), "number", width="small"),
         Column(

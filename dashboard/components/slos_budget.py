@@ -30,6 +30,8 @@ _MOST_LABELS = 3
 _APART = 0.16
 """Share of the chart that a label takes."""
 _LONGEST_LABEL = 28
+_FEW_ROWS = 8
+_WORTH_TELLING = 0.0005
 _FLOOR = -1.0
 """How far below nothing left a chart goes: what is overspent many times would flatten all else."""
 
@@ -98,7 +100,7 @@ def marks_of(course: BurnDown, costs: Sequence[AnnotationCost]) -> list[Mark]:
     share = {cost.annotation.id: cost.minutes for cost in costs}
     labelled: list[datetime] = []
     names = {}
-    for item in sorted(course.annotations, key=lambda item: -share.get(item.id, 0.0)):
+    for item in sorted(course.annotations, key=lambda item: (-share.get(item.id, 0.0), item.kind != "incident")):
         is_free = all(abs(item.at - other) >= course.interval.length * _APART for other in labelled)
         if is_free and len(labelled) < _MOST_LABELS and item.kind != "note":
             labelled.append(item.at)
@@ -146,17 +148,22 @@ def forecast_words(forecast: Forecast | None) -> str | None:
     """Return what the forecast says in a sentence; None when there is none."""
     if forecast is None or forecast.remaining is None or not forecast.scenarios:
         return None
-    back = forecast.unspent[-1][1]
+    by = _day(forecast.interval.until)
     parts = []
-    if back is not None and math.isfinite(back) and back - forecast.remaining > 0.0005:  # noqa: PLR2004 - 0.05 %
-        returned = formats.percent(back - forecast.remaining)
-        parts.append(f"{returned} returns by {_day(forecast.interval.until)} as bad events age out")
+    back = forecast.unspent[-1][1]
+    if back is not None and math.isfinite(back) and back - forecast.remaining > _WORTH_TELLING:
+        parts.append(
+            f"{formats.percent(back - forecast.remaining)} of the budget returns by {by} as bad events age out"
+        )
+    gone = [one for one in forecast.scenarios if one.exhausted_at is not None and forecast.remaining > 0]
     parts += [
-        f"at the rate of the last {formats.duration(one.recent)}: {slos_page.scenario_words(one)}"
-        for one in forecast.scenarios
+        f"at the rate of the last {formats.duration(one.recent)} it is {slos_page.scenario_words(one)}" for one in gone
     ]
+    if not gone and forecast.remaining > 0:
+        rates = ", ".join(slos.rate_words(one.burn_rate) for one in forecast.scenarios)
+        parts.append(f"at none of the recent burn rates ({rates}) is it used up by {by}")
     words = "; ".join(parts)
-    return f"{words[:1].upper()}{words[1:]}."
+    return f"{words[:1].upper()}{words[1:]}." if words else None
 
 
 def _day(moment: datetime) -> str:
@@ -179,46 +186,47 @@ def draw(status: SloStatus, course: BurnDown, forecast: Forecast | None, why: Bu
 
 def draw_costs(why: BurnExplanation, unit: str) -> None:
     """Draw what the budget was spent on: happenings with their cost, and the dearest times."""
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.markdown("**What happened, and what it cost**")
-        if why.annotations:
-            tables.table(
-                why.annotations,
-                annotation_columns(unit),
-                alt="What happened to the service, with the share of the budget it cost",
-                key="slo.costs",
-                height="content" if len(why.annotations) <= _FEW_ROWS else 320,
-            )
-        else:
-            st.caption("No deployment or incident was noted in this window.")
-    with right:
-        st.markdown("**The dearest times**")
-        if why.hours:
-            tables.table(
-                why.hours,
-                hour_columns(unit),
-                alt="The stretches of time that cost most of the budget",
-                key="slo.hours",
-                height="content",
-            )
-        else:
-            st.caption("At no time was the budget spent faster than it may be.")
-
-
-_FEW_ROWS = 8
+    st.markdown("**What happened, and what it cost**")
+    if why.annotations:
+        tables.table(
+            why.annotations,
+            annotation_columns(unit),
+            alt="What happened to the service, with the share of the budget it cost",
+            key="slo.costs",
+            height="content" if len(why.annotations) <= _FEW_ROWS else 320,
+        )
+    else:
+        st.caption("No deployment or incident was noted in this window.")
+    st.markdown("**The dearest times**")
+    hours = [cost for cost in why.hours if cost.share is None or cost.share >= _WORTH_TELLING]
+    if hours:
+        tables.table(
+            hours,
+            hour_columns(unit),
+            alt="The stretches of time that cost most of the budget",
+            key="slo.hours",
+            height="content",
+        )
+    else:
+        st.caption("At no time was the budget spent faster than it may be.")
 
 
 def annotation_columns(unit: str) -> list[Column[AnnotationCost]]:
     """Return the columns of what happened."""
     return [
-        Column("When", lambda cost: cost.annotation.at, "moment", width="small"),
+        Column("When", lambda cost: cost.annotation.at, "moment"),
         Column("What", lambda cost: KIND_LOOKS.get(cost.annotation.kind, KIND_LOOKS["note"]), "state", width="small"),
-        Column("Title", lambda cost: cost.annotation.title),
+        Column("Title", lambda cost: cost.annotation.title, width="large"),
         Column("Cost", lambda cost: cost.share, "ratio", width="small", help="Share of the whole budget it cost."),
         Column("As time", lambda cost: formats.duration(cost.minutes * 60), width="small", help="Of a full outage."),
         Column(f"Bad {unit}", lambda cost: cost.bad, "number", width="small"),
-        Column("Usual", lambda cost: cost.usual, "number", width="small", help="At the error ratio of the day before."),
+        Column(
+            "Usual",
+            lambda cost: round(cost.usual, 1),
+            "number",
+            width="small",
+            help="At the error ratio of the day before.",
+        ),
     ]
 
 

@@ -78,9 +78,11 @@ def draw_list(rows: Sequence[Correction], *, can_change: bool) -> None:
 
 
 def _draw_withdraw(row: Correction) -> None:
-    with st.popover(f"Withdraw “{formats.escaped(row.reason)}”", icon=":material/undo:", key="slo.withdraw"):
-        others = "" if row.slo_id is not None else f" It is for {scope_words(row).lower()}, so others change too."
-        st.markdown(f"Its time counts again, for the past too.{others} It stays in this list.")
+    with st.popover("Withdraw", icon=":material/undo:", key="slo.withdraw"):
+        others = "" if row.slo_id is not None else f" It is for {scope_words(row).lower()}, so others change."
+        st.markdown(
+            f"The time of “{formats.escaped(row.reason)}” counts again, for the past too.{others} It stays listed."
+        )
         if st.button("Withdraw it", type="primary", key=f"slo.withdraw.{row.id}") and actions.succeeds(
             lambda: slo_actions.withdraw_correction(row.id)
         ):
@@ -187,8 +189,10 @@ def draw_notes(rows: Sequence[AnnotationRow], *, can_change: bool) -> None:
     if row is None:
         st.caption("Mark one to delete it.")
         return
-    with st.popover(f"Delete “{formats.escaped(row.title)}”", icon=":material/delete:", key="slo.note.delete"):
-        st.markdown("It goes from all charts and costs; the audit log keeps that it was there.")
+    with st.popover("Delete", icon=":material/delete:", key="slo.note.delete"):
+        st.markdown(
+            f"“{formats.escaped(row.title)}” goes from all charts and costs; the audit log keeps that it was there."
+        )
         if st.button("Delete it", type="primary", key=f"slo.note.delete.{row.id}") and actions.succeeds(
             lambda: slo_actions.delete_annotation(row.id)
         ):

@@ -38,9 +38,10 @@ def draw_groups(status: SloStatus) -> None:
             "No group was seen", f"Groups by {', '.join(status.objective.group_by)} come with the first events."
         )
         return
+    name: Column[SloStatus] = Column("Group", lambda group: slos.group_words(group.group_key))
     tables.table(
         status.groups,
-        [Column[SloStatus]("Group", lambda group: slos.group_words(group.group_key)), *slos.part_columns()],
+        [name, *slos.part_columns()],
         alt="Groups of the objective, worst first, with state and budget",
         key="slo.groups",
         height="content",
@@ -54,8 +55,8 @@ def draw_members(status: SloStatus) -> SloStatus | None:
     weights = {}
     if isinstance(status.objective.indicator, CompositeEvents):
         weights = {member.slo_id: float(member.weight) for member in status.objective.indicator.members}
-    name = Column[SloStatus]("Objective", lambda one: one.objective.title)
-    weight = Column[SloStatus]("Weight", lambda one: weights.get(one.objective.id), "number", width="small")
+    name: Column[SloStatus] = Column("Objective", lambda one: one.objective.title)
+    weight: Column[SloStatus] = Column("Weight", lambda one: weights.get(one.objective.id), "number", width="small")
     row = tables.table(
         status.members,
         [name, weight, *slos.part_columns()],
@@ -96,7 +97,7 @@ def _columns(current: int) -> list[Column[Revision]]:
 
 def draw_definition(objective: Objective, revisions: Sequence[Revision], *, can_change: bool) -> None:
     """Draw the definition as text, and its history with what each revision changed."""
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Definition**")
         st.code(source_of(objective), language="yaml", wrap_lines=True, height="content")

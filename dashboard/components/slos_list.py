@@ -189,6 +189,10 @@ def draw_summary(report: SloReport) -> None:
     if missed:
         names = formats.escaped(", ".join(missed))
         st.warning(f"Missed in its window: {names}.", icon=":material/warning:")
+    stopped = [status.objective.title for status in report.statuses if status.is_stale]
+    if stopped:
+        which = "all objectives" if len(stopped) == len(report.statuses) else formats.escaped(", ".join(stopped))
+        st.warning(f"Data have stopped of {which}; burn rates are of that time.", icon=":material/history:")
     if any(status.includes_demo for status in report.statuses):
         st.markdown(":violet-badge[:material/science: Demo data] The ledger includes demo history.")
 
@@ -201,7 +205,7 @@ def draw_groups(groups: Sequence[Group], trends: Mapping[str, Sequence[float | N
         trends: Share of the budget left over the window of each objective, by id.
     """
     opened = None
-    columns = slos.columns(trends)
+    columns = slos.columns(trends, with_alerts=any(status.alerts for group in groups for status in group.statuses))
     for group in groups:
         if group.name is not None:
             st.markdown(f"**{formats.escaped(group.name)}** {_counts(group.statuses)}")

@@ -107,12 +107,13 @@ def draw_figures(status: SloStatus, forecast: Forecast | None) -> None:
 
 def _draw_indicator(status: SloStatus) -> None:
     st.metric(
-        f"Indicator, target {slos.target_words(status.objective)}",
+        "Indicator",
         slos.indicator_words(status),
         None if status.margin is None else f"{status.margin * 100:+.3f} points",
         border=True,
         height="stretch",
-        help=f"{formats.number(status.good)} good of {formats.number(status.total)} {status.unit}.",
+        help=f"{formats.number(status.good)} good of {formats.number(status.total)} {status.unit}; the target is"
+        f" {slos.target_words(status.objective)}.",
     )
 
 
@@ -123,10 +124,9 @@ def _draw_budget(status: SloStatus) -> None:
         slos.budget_words(status),
         None
         if budget is None
-        else f"{formats.number(budget.remaining_events)} of {formats.number(budget.total_events)}",
+        else f"{formats.number(budget.remaining_events)} of {formats.number(budget.total_events)} {status.unit}",
         delta_color="off",
         delta_arrow="off",
-        delta_description=f"bad {status.unit}",
         border=True,
         height="stretch",
         help=f"The budget is how many of the {status.unit} seen so far may be bad.",
@@ -213,5 +213,5 @@ def scenario_words(scenario: Scenario) -> str:
     """Return when the budget is used up at the rate of a recent time."""
     rate = slos.rate_words(scenario.burn_rate)
     if scenario.exhausted_at is None:
-        return f"{rate}, not used up"
-    return f"{rate}, used up {formats.moment(scenario.exhausted_at, viewer_zone(), seconds=False)}"
+        return f"not used up ({rate})"
+    return f"used up on {formats.moment(scenario.exhausted_at, viewer_zone(), seconds=False)} ({rate})"

@@ -57,10 +57,11 @@ def test_a_mark_without_words_has_no_label_and_words_of_people_are_no_markup():
 
 def test_a_band_is_filled_between_its_edges_below_the_lines():
     band = Band("Possible", [(START, 0.2, 0.6), (START + timedelta(hours=1), 0.1, 0.7)])
-    low, high, line = figure(chart(Series("a", points(1.0, 2.0)), bands=[band])).data
+    line, low, high = figure(chart(Series("a", points(1.0, 2.0)), bands=[band])).data
     assert (list(low.y), list(high.y)) == ([0.2, 0.1], [0.6, 0.7])
     assert (high.fill, high.name, low.showlegend) == ("tonexty", "Possible", False)
     assert line.name == "a"
+    assert low.zorder == high.zorder == -1
 
 
 def test_the_axis_shows_the_whole_range_asked_for():
