@@ -26,9 +26,6 @@ READ_AGAIN = 2 * BUCKET
 LOOK_BACK = timedelta(days=30)
 """How far the first reading of a Prometheus goes back."""
 
-KEEP_BUCKETS = timedelta(days=90)
-"""How long five-minute buckets stay; hours stay for good."""
-
 _AT_ONCE = timedelta(days=1)
 _log = get_logger(__name__)
 
@@ -81,7 +78,7 @@ def ingest(engine: Engine, prom: PromClient | None, *, now: datetime) -> IngestR
         else:
             until[source] = closed
     with session_scope(engine) as session:
-        ledger.prune(session, [item.id for item in objectives()], before=closed - KEEP_BUCKETS)
+        ledger.prune(session, objectives(), now=closed)
     return IngestReport(written, until, failed)
 
 

@@ -21,6 +21,8 @@ from analytics.slo.timeslices import Counts
 from analytics.store.tables import LIVE
 
 HOUR = timedelta(hours=1)
+KEEP_BUCKETS = timedelta(days=90)
+"""How long five-minute buckets stay, unless slices need them for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +37,6 @@ class Bucket:
     """Seconds in which the source was seen."""
     group_key: str = WHOLE
     """Of a group: a JSON object of its labels, sorted by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """Sums of one objective over one step of a report."""
-
-    slo_id: str
-    start: datetime
-    good: float
-    total: float
-    measured_s: float
-    demo_total: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +97,6 @@ def drop_empty_hours(session: Session, slo_ids: Sequence[str], *, since: datetim
     session.execute(_DROP_EMPTY, {"ids": list(slo_ids), "since": since, "until": until})
 
 
-def sums_by_step(
-    session: Session, slo_ids: Sequence[str], *, since: datetime, until: datetime, step: timedelta
-) -> list[LedgerRow]:
-    """Return sums over ``[since, until)`` by objective and by *step* from *since*, in order, from whole hours.
-
-    A step without any bucket has no row.
-    """
-    rows = session.execute(_BY_STEP, {"ids": list(slo_ids), "since": since, "until": until, "step": step})
-    return [LedgerRow(*row) for row in rows]
-
-
 def histories(
     session: Session,
     objectives: Sequence[Objective],
@@ -173,10 +152,26 @@ def readings(session: Session, slo_ids: Sequence[str], *, until: datetime) -> di
     return {row.slo_id: Reading(*row[1:]) for row in session.execute(_READINGS, {"ids": list(slo_ids), "until": until})}
 
 
-def prune(session: Session, slo_ids: Sequence[str], *, before: datetime) -> int:
-    """Delete five-minute buckets of the hours before that of *before*; the hours stay. Returns how many went."""
-    deleted: Any = session.execute(_PRUNE, {"ids": list(slo_ids), "before": floor_time(before, HOUR)})
+def prune(session: Session, objectives: Sequence[Objective], *, now: datetime) -> int:
+    """Delete the five-minute buckets of *objectives* that are older than 90 days; their hours stay.
+
+    Where a budget counts slices of less than an hour, which hours cannot tell, those of two windows stay.
+
+    Returns:
+        How many went.
+    """
+    before = [floor_time(now - _kept_for(item), HOUR) for item in objectives]
+    deleted: Any = session.execute(_PRUNE, {"ids": [item.id for item in objectives], "before": before})
     return int(deleted.rowcount)
+
+
+def _kept_for(objective: Objective) -> timedelta:
+    return max(KEEP_BUCKETS, 2 * objective.period) if _is_cut_finely(objective) else KEEP_BUCKETS
+
+
+def _is_cut_finely(objective: Objective) -> bool:
+    """Return whether the budget counts slices of less than an hour."""
+    return objective.budgeting is not Budgeting.OCCURRENCES and objective.slices.length < HOUR
 
 
 # ---- What to read ----
@@ -281,7 +276,7 @@ def _count(session: Session, leaves: Sequence[tuple[Want, Sequence[Interval]]]) 
     hours, edges, buckets = _Pieces(), _Pieces(), _Pieces()
     for place, (want, excluded) in enumerate(leaves):
         for span in _without(want.interval, excluded):
-            if not _can_use_hours(want):
+            if want.step < HOUR or _is_cut_finely(want.objective):
                 buckets.add(place, want, span.since, span.until)
                 continue
             first, last = _ceil_hour(span.since), floor_time(span.until, HOUR)
@@ -306,13 +301,6 @@ def _count(session: Session, leaves: Sequence[tuple[Want, Sequence[Interval]]]) 
         )
         for place, (want, excluded) in enumerate(leaves)
     ]
-
-
-def _can_use_hours(want: Want) -> bool:
-    """Return whether hours are fine enough for the steps of *want* and for the slices its objective is cut into."""
-    objective = want.objective
-    is_cut = objective.budgeting is not Budgeting.OCCURRENCES and objective.slices.length < HOUR
-    return want.step >= HOUR and not is_cut
 
 
 def _unpacked(packed: Sequence[bytes]) -> Counts:
@@ -436,12 +424,8 @@ _GROUPS = text("""
     ORDER BY 1, 2
 """)
 
-_BY_STEP = text("""
-    SELECT slo_id, date_bin(CAST(:step AS interval), bucket_start, :since) AS step, sum(good), sum(total),
-           sum(measured_s), sum(demo_total)
-    FROM slo_bucket_1h
-    WHERE slo_id = ANY(:ids) AND bucket_start >= :since AND bucket_start < :until
-    GROUP BY 1, 2 ORDER BY 1, 2
+_PRUNE = text("""
+    DELETE FROM slo_bucket_5m b
+    USING unnest(CAST(:ids AS text[]), CAST(:before AS timestamptz[])) AS w (slo_id, before)
+    WHERE b.slo_id = w.slo_id AND b.bucket_start < w.before
 """)
-
-_PRUNE = text("DELETE FROM slo_bucket_5m WHERE slo_id = ANY(:ids) AND bucket_start < :before")

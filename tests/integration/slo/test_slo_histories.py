@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
@@ -17,13 +17,15 @@ from analytics.slo.ledger import HOUR, Bucket
 from analytics.slo.model import (
     BUCKET,
     Budgeting,
+    CalendarUnit,
+    CalendarWindow,
     CompositeEvents,
     CompositeMode,
     Member,
     Objective,
     Slices,
 )
-from analytics.store.tables import SloReading
+from analytics.store.tables import SloBucket1h, SloBucket5m, SloReading
 
 pytestmark = pytest.mark.integration
 NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -138,7 +140,7 @@ def test_groups_are_counted_each_for_itself(session: Session) -> None:
 def test_an_hour_whose_buckets_are_pruned_stands_in_for_its_parts(session: Session) -> None:
     """Whole hours stay exact; of the hour that is cut, the share of its time counts."""
     buckets = fill(session, API.id)
-    assert ledger.prune(session, [API.id], before=NOON - DAY + 59 * MINUTE) > 0
+    assert ledger.prune(session, [API], now=NOON + 89 * DAY + 59 * MINUTE) > 0
     interval = span(DAY + 90 * MINUTE, DAY - 2 * HOUR)
     (good, total, measured_s) = ledger.histories(session, [API], interval, step=HOUR)[API.id].totals()
     cut = expected(buckets, API.id, span(DAY + 2 * HOUR, DAY + HOUR))
@@ -146,6 +148,21 @@ def test_an_hour_whose_buckets_are_pruned_stands_in_for_its_parts(session: Sessi
     assert good == pytest.approx(cut[0] / 2 + rest[0])
     assert total == pytest.approx(cut[1] / 2 + rest[1])
     assert measured_s == pytest.approx(cut[2] / 2 + rest[2])
+
+
+def test_buckets_stay_for_as_long_as_slices_need_them(session: Session) -> None:
+    fill(session, API.id, PAGES.id)
+    quarter = dataclasses.replace(
+        API,
+        window=CalendarWindow(CalendarUnit.QUARTER),
+        budgeting=Budgeting.TIMESLICES,
+        slices=Slices(30 * MINUTE),
+    )
+    ledger.prune(session, [quarter, PAGES], now=NOON + 91 * DAY)
+    assert set(session.scalars(select(SloBucket5m.slo_id))) == {API.id}
+    ledger.prune(session, [quarter, PAGES], now=NOON + 181 * DAY)
+    assert set(session.scalars(select(SloBucket5m.slo_id))) == set()
+    assert set(session.scalars(select(SloBucket1h.slo_id))) == {API.id, PAGES.id}
 
 
 def test_a_gap_in_an_hour_that_has_buckets_is_not_filled_from_the_hour(session: Session) -> None:
