@@ -23,7 +23,7 @@ p { margin: 4px 0; } .soft, small { color: var(--soft); } small { display: block
   min-width: 150px; flex: 1; }
 .tiles b { display: block; font-size: 26px; line-height: 1.2; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; min-width: 760px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: 8px 12px 8px 0; border-bottom: 1px solid var(--line); }
 th { font-size: 12.5px; color: var(--soft); font-weight: 600; white-space: nowrap; }
 th[scope=row] { font-size: inherit; color: inherit; white-space: normal; } th small { font-weight: 400; }
@@ -35,6 +35,8 @@ svg { display: block; margin-top: 4px; } .g { fill: var(--good); } .b { fill: va
   tr { break-inside: avoid; } }
 """
 _CELL, _GAP, _HEIGHT, _BAR = 6, 1, 14, 90
+_HEIGHTS = {"g": 9, "b": _HEIGHT, "u": 2}
+"""Of cells that met, missed, and were not measured: told apart without colour, too."""
 
 
 def html_document(report: PeriodReport) -> str:
@@ -90,8 +92,8 @@ def _objectives(report: PeriodReport) -> Iterator[str]:
     yield "</tbody>\n</table></div>"
     yield (
         '<p class="soft">The strip below each name is the period from its start: green where the share of good'
-        " events was at or above the target, red where below, grey where nothing was measured. Changes are against the"
-        f" period before, {escape(words.span_text(report.before, report.zone))}.</p>"
+        " events was at or above the target, red and taller where below, a grey line where nothing was measured."
+        f" Changes are against the period before, {escape(words.span_text(report.before, report.zone))}.</p>"
     )
 
 
@@ -123,7 +125,8 @@ def _strip(status: SloStatus) -> str:
     target = float(status.objective.target)
     kinds = ["u" if share is None else "g" if share >= target else "b" for _, share in status.series]
     cells = "".join(
-        f'<rect class="{kind}" x="{place * (_CELL + _GAP)}" width="{_CELL}" height="{_HEIGHT}" rx="1"/>'
+        f'<rect class="{kind}" x="{place * (_CELL + _GAP)}" y="{_HEIGHT - _HEIGHTS[kind]}" width="{_CELL}"'
+        f' height="{_HEIGHTS[kind]}" rx="1"/>'
         for place, kind in enumerate(kinds)
     )
     said = f"Of {len(kinds)} parts of the period {kinds.count('g')} met, {kinds.count('b')} missed the target"

@@ -35,7 +35,10 @@ METHOD = (
         "Time that corrections take out counts neither as good nor as bad. Corrections and changed targets count for"
         " the past, too, so a report that is made again later may differ."
     ),
-    "What cost most are stretches of whole hours whose share of bad events was above the one allowed.",
+    (
+        "What cost most are stretches of whole hours whose share of bad events was above the one allowed, with as many"
+        " bad events as an alert of the objective needs, and one per cent of the budget or more."
+    ),
 )
 
 

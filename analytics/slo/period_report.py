@@ -16,7 +16,7 @@ from analytics.slo.evaluate import SloStatus
 from analytics.slo.explain import Cost, dearest
 from analytics.slo.model import CalendarUnit, CalendarWindow, Objective, Severity
 from analytics.slo.report import SloSummary, slo_report
-from analytics.slo.windows import named_period, period_at, previous_period
+from analytics.slo.windows import guard_of, named_period, period_at, previous_period
 from analytics.store.paging import MAX_LIMIT
 from analytics.store.queries.annotations import AnnotationRow, list_annotations
 from analytics.store.queries.slo_alerts import SloAlertRow, list_alerts
@@ -32,7 +32,7 @@ class Line:
 
     status: SloStatus
     before: SloStatus | None
-    """None when nothing was measured then."""
+    """None when too little was measured then for a verdict."""
     pages: int
     """Pages that were open at some time of the period; those that a faster one covers do not count."""
     tickets: int
@@ -62,7 +62,7 @@ class CostlyTime:
     objective: Objective
     cost: Cost
     annotations: Sequence[AnnotationRow]
-    """What happened to its service then or up to an hour before."""
+    """What happened then or up to an hour before: incidents of all services, and the rest of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _period_before(interval: Interval, zone: str) -> Interval:
 def _lines(
     session: Session, statuses: Sequence[SloStatus], earlier: Sequence[SloStatus], interval: Interval
 ) -> list[Line]:
-    before = {status.objective.id: status for status in earlier if status.sli is not None}
+    before = {status.objective.id: status for status in earlier if status.compliant is not None}
     alerts = Counter((alert.slo_id, alert.severity) for alert in _alerts(session, interval))
     lines = [
         Line(
@@ -187,7 +187,7 @@ def _incidents(session: Session, wanted: Sequence[Objective], interval: Interval
         for objective in wanted
         if objective.id in histories
         for cost in dearest(histories[objective.id], limit=MOST_INCIDENTS)
-        if cost.share is None or cost.share >= _WORTH_TELLING
+        if (cost.share is None or cost.share >= _WORTH_TELLING) and cost.bad >= guard_of(objective)
     ]
     found.sort(key=lambda item: (inf if item[1].share is None else item[1].share, item[1].bad), reverse=True)
     return [
@@ -197,7 +197,8 @@ def _incidents(session: Session, wanted: Sequence[Objective], interval: Interval
 
 
 def _around(session: Session, objective: Objective, interval: Interval) -> list[AnnotationRow]:
-    return list_annotations(session, Interval(interval.since - _AROUND, interval.until), service=objective.service)
+    around = list_annotations(session, Interval(interval.since - _AROUND, interval.until))
+    return [row for row in around if row.kind == "incident" or row.service in (None, objective.service)]
 
 
 def _taken_out(session: Session, wanted: Sequence[Objective], interval: Interval) -> list[TakenOut]:

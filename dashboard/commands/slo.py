@@ -210,6 +210,8 @@ def show_status(ids: Sequence[str]) -> Answer:
             )
         )
     notes = [f"{status.objective.id}: {note}" for status in ordered for note in _notes(status)]
+    if any(status.includes_demo for status in ordered):
+        notes.append("some of the events are demo history")
     return Answer([*table.lines(), *notes], [status_data(status) for status in ordered])
 
 
