@@ -164,10 +164,9 @@ def history_of(
         group_key: Which group of the objective was counted.
         demo_total: How many of the events are demo history.
     """
-    since, until, length_s = _seconds(interval.since), _seconds(interval.until), int(step.total_seconds())
-    first = since // length_s
-    length = -(-until // length_s) - first if until > since else 0
-    bounds = (np.arange(first, first + length + 1) * length_s).clip(since, until)
+    since, until, step_s = _seconds(interval.since), _seconds(interval.until), int(step.total_seconds())
+    bounds = _bounds(interval, step)
+    first, length = since // step_s, len(bounds) - 1
     is_in = (counts.starts >= since) & (counts.starts < until)
     excluded_s = np.zeros(length)
     for span in exclusions:
@@ -179,13 +178,13 @@ def history_of(
     if objective.budgeting is not Budgeting.OCCURRENCES:
         counted = in_slices(objective, events, since=since, until=until)
         demo_total *= float(counted.total.sum()) / max(float(events.total.sum()), 1.0)
-    places = counted.starts // length_s - first
+    places = counted.starts // step_s - first
     return History(
         objective,
         interval,
         summed(places, counted.good, length),
         summed(places, counted.total, length),
-        summed(events.starts // length_s - first, events.measured_s, length),
+        summed(events.starts // step_s - first, events.measured_s, length),
         excluded_s,
         step=step,
         group_key=group_key,
@@ -196,8 +195,7 @@ def history_of(
 def composite_of(objective: Objective, parts: Sequence[History], *, interval: Interval, step: timedelta) -> History:
     """Return the history of the composite *objective*, given the histories of its members over the same steps."""
     nothing = np.zeros(0)
-    length = len(parts[0]) if parts else -(-interval.length // step)
-    members = max(1, len(parts))
+    length, members = len(_bounds(interval, step)) - 1, max(1, len(parts))
     return History(
         objective,
         interval,
@@ -209,6 +207,13 @@ def composite_of(objective: Objective, parts: Sequence[History], *, interval: In
         demo_total=sum(part.demo_total for part in parts),
         parts=tuple(parts),
     )
+
+
+def _bounds(interval: Interval, step: timedelta) -> Places:
+    """Return where steps begin, and where the last one ends, in seconds since the epoch."""
+    since, until, step_s = _seconds(interval.since), _seconds(interval.until), int(step.total_seconds())
+    inner = np.arange(since // step_s + 1, -(-until // step_s)) * step_s
+    return np.concatenate(([since], inner, [until])) if since < until else np.array([since])
 
 
 def _seconds(moment: datetime) -> int:

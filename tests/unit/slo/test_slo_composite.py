@@ -81,8 +81,9 @@ def test_a_silent_member_does_not_make_the_sum_of_burn_rates_smaller() -> None:
 def test_nothing_known_of_any_member_is_nothing_known(mode: CompositeMode) -> None:
     item = whole(mode, Member("fast"), Member("slow"))
     assert taken_together(item, (FAST, [0], [0]), (SLOW, [0], [0])).totals()[:2] == (0, 0)
-    nobody = taken_together(item)
-    assert (len(nobody), nobody.totals(), nobody.coverage()) == (1, (0, 0, 0), 0)
+    cut = Interval(NOON - timedelta(minutes=25), NOON + timedelta(minutes=70))
+    nobody = composite_of(item, [], interval=cut, step=timedelta(hours=1))
+    assert (len(nobody), nobody.totals(), nobody.coverage()) == (3, (0, 0, 0), 0)
 
 
 @pytest.mark.parametrize("mode", list(CompositeMode))
