@@ -290,7 +290,7 @@ def _dump_indicator(indicator: Indicator) -> dict[str, Any]:
         case PromEvents(total, present, good, bad, per_second):
             body = {"total": total, "good": good, "bad": bad, "present": present, "per_second": per_second or None}
         case LatencyEvents(histogram, threshold, matchers) | NativeLatencyEvents(histogram, threshold, matchers):
-            body = {"histogram": histogram, "threshold": _plain_number(threshold), "matchers": matchers}
+            body = {"histogram": histogram, "threshold": plain_number(threshold), "matchers": matchers}
         case BooleanEvents(metric, matchers):
             body = {"metric": metric, "matchers": matchers}
         case RawRatio(query, is_success):
@@ -298,7 +298,7 @@ def _dump_indicator(indicator: Indicator) -> dict[str, Any]:
         case SqlEvents(rows):
             body = {"rows": textwrap.dedent(rows).strip()}
         case CompositeEvents(mode, members):
-            items = [{"slo": member.slo_id, "weight": _plain_number(member.weight)} for member in members]
+            items = [{"slo": member.slo_id, "weight": plain_number(member.weight)} for member in members]
             body = {"mode": mode.value, "members": items}
     return {_NAMES[type(indicator)]: _without_empty(body)}
 
@@ -393,7 +393,7 @@ def _without_empty(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value not in (None, "", [], {})}
 
 
-def _plain_number(value: Decimal) -> int | float | str:
+def plain_number(value: Decimal) -> int | float | str:
     """Return *value* as a number where one holds it exactly, and as text otherwise."""
     if value == int(value):
         return int(value)

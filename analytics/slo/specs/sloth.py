@@ -70,7 +70,7 @@ def _read_service(root: Fields, found: Found, *, spec: str, mode: str) -> None:
     slos = root.items("slos", required=True)
     root.close(is_lenient=True)
     for slo in slos:
-        _read_slo(slo, service or "?", labels, found, spec=spec, mode=mode)
+        _read_slo(slo, service or "service", labels, found, spec=spec, mode=mode)
 
 
 def _read_slo(slo: Fields, service: str, labels: Mapping[str, str], found: Found, *, spec: str, mode: str) -> None:
