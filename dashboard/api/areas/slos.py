@@ -13,17 +13,17 @@ from starlette.responses import Response
 from analytics.core.clock import Interval, require_aware, utc_now
 from analytics.core.errors import InputError
 from analytics.slo import catalogue, checks, corrections, ledger, slo_report
-from analytics.slo.backtest import backtest, suggest_min_bad
+from analytics.slo.backtest import suggest_min_bad
 from analytics.slo.burndown import burn_down, burndown
 from analytics.slo.corrections import Correction, NewCorrection
 from analytics.slo.documents import ReportFormat, file_name, render
 from analytics.slo.explain import explain_burn
 from analytics.slo.forecast import forecast
-from analytics.slo.model import AlertPolicy, Objective
+from analytics.slo.model import Objective
 from analytics.slo.period_report import period_report
 from analytics.slo.preview import preview
 from analytics.slo.specs.native import dump_document, parse_document
-from analytics.slo.trials import known_incidents, trials
+from analytics.slo.trials import known_incidents
 from analytics.slo.what_if import what_if
 from analytics.slo.windows import named_period
 from analytics.store.engine import session_scope
@@ -32,6 +32,7 @@ from analytics.store.queries.annotations import AnnotationRow, NewAnnotation, li
 from analytics.store.queries.slo_alerts import SloAlertRow
 from dashboard import slo_changes
 from dashboard.api.areas import slo_answers as answers
+from dashboard.api.areas import slo_trials
 from dashboard.api.operations import Asked, Call, CursorQuery, Operation, RangeQuery, decode_cursor, listing
 from dashboard.auth.roles import Role
 from dashboard.auth.viewer import require
@@ -352,42 +353,18 @@ async def preview_slo(call: Call) -> answers.PreviewOut:
 
 async def backtest_slo(call: Call) -> answers.BacktestsOut:
     """Return what a policy would have done."""
-    body, now = call.body(BacktestAsked), utc_now()
-
-    def read(session: Session) -> answers.BacktestsOut:
-        objective = catalogue.find(session, call.path("slo_id"))
-        tried = None if body.alerting is None else _with(objective, alerting=body.alerting).alerting
-        trial = trials(session, [objective], now=now, days=body.days, policy=tried)[objective.id]
-
-        def outcome(policy: AlertPolicy) -> answers.BacktestOut:
-            return answers.backtest(backtest(trial.history, policy, incidents=trial.incidents, since=trial.since))
-
-        return answers.BacktestsOut(
-            slo_id=objective.id,
-            current=outcome(objective.alerting),
-            tried=None if tried is None else outcome(tried),
-            suggested_min_bad=suggest_min_bad(trial.history, incidents=trial.incidents),
-        )
-
-    return await _read(call, read)
+    body = call.body(BacktestAsked)
+    return await _read(
+        call, slo_trials.backtests, call.path("slo_id"), now=utc_now(), days=body.days, alerting=body.alerting
+    )
 
 
 async def what_if_slo(call: Call) -> list[answers.WhatIfOut]:
     """Return how an objective would stand under other targets or another window."""
-    body, now = call.body(WhatIfAsked), utc_now()
-
-    def read(session: Session) -> list[answers.WhatIfOut]:
-        objective = catalogue.find(session, call.path("slo_id"))
-        window = {} if body.window is None else {"window": body.window}
-        tried = [_with(objective, target=target, **window) for target in body.targets] or [_with(objective, **window)]
-        days = -(-max(tried[0].period, objective.period) // timedelta(days=1))
-        trial = trials(session, [objective], now=now, days=days)[objective.id]
-        return [
-            answers.what_if(what_if(trial.history, target=item.target, window=item.window, incidents=trial.incidents))
-            for item in tried
-        ]
-
-    return await _read(call, read)
+    body = call.body(WhatIfAsked)
+    return await _read(
+        call, slo_trials.what_ifs, call.path("slo_id"), now=utc_now(), targets=body.targets, window=body.window
+    )
 
 
 # ---- Corrections and annotations ----
@@ -440,11 +417,6 @@ async def _read(call: Call, question: Callable[Concatenate[Session, P], T], *arg
             return question(session, *args, **kwargs)
 
     return await call.in_thread(ask)
-
-
-def _with(objective: Objective, **fields: Any) -> Objective:
-    """Return *objective* with *fields* of its native form written anew."""
-    return parse_document({**dump_document(objective), **fields})
 
 
 def _saved(objective: Objective) -> answers.SavedOut:
