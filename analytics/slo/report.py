@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, floor_time, require_aware
 from analytics.slo import catalogue, ledger
-from analytics.slo.evaluate import EVENTS, SLICES, Facts, SloStatus, evaluate, windows_needed
+from analytics.slo.evaluate import EVENTS, SLICES, STALE_AFTER, Facts, SloStatus, evaluate, windows_needed
 from analytics.slo.history import History
 from analytics.slo.ledger import HOUR, Reading, Want
 from analytics.slo.math import sli
@@ -101,10 +101,16 @@ class _Here:
             return [objective]
         return [self.everything[member.slo_id] for member in events.members if member.slo_id in self.everything]
 
-    def newest(self, objective: Objective) -> datetime:
-        """Return when the newest bucket ends, unless it is overdue: the bucket still being read is no gap."""
+    def newest(self, objective: Objective, so_far: Interval) -> datetime:
+        """Return when the newest bucket of *so_far* ends, or its end when there is none.
+
+        Burn rates are of the time before it: the bucket still being read is no gap, and a source that falls silent
+        leaves the last that is known. Of a composite, members that are overdue do not hold up the others.
+        """
         ends = [self.readings[item.id].measured_at for item in self.sources(objective)]
-        return min([self.end, *(at for at in ends if at is not None and at >= self.end - _LAG)])
+        known = [min(at, so_far.until) for at in ends if at is not None and at > so_far.since]
+        fresh = [at for at in known if at >= so_far.until - STALE_AFTER]
+        return min(fresh) if fresh else max(known, default=so_far.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ def _judged(session: Session, cases: Sequence[_Case], here: _Here) -> list[SloSt
     wants = []
     for case in cases:
         so_far = Interval(case.interval.since, max(case.interval.since, min(here.end, case.interval.until)))
-        newest = max(so_far.since, _to_slice(case.objective, min(here.newest(case.objective), so_far.until)))
+        newest = _to_slice(case.objective, here.newest(case.objective, so_far))
         judged = {item.id: item for item in (case.objective, *here.sources(case.objective))}
         longest = max(window for item in judged.values() for window in windows_needed(item))
         wants.append(Want(case.objective, so_far, HOUR if so_far.length > _DAY else BUCKET, case.group_key))
@@ -144,11 +150,12 @@ def _judged(session: Session, cases: Sequence[_Case], here: _Here) -> list[SloSt
 def _status(case: _Case, history: History, recent: History, here: _Here) -> SloStatus:
     """Return how *case* stands, given its time so far and the latest of it by five minutes."""
     good, total, _ = history.totals()
+    late = history.interval.until - here.newest(case.objective, history.interval)
     reading = _reading(case.objective, here)
     facts = Facts(
         good=good,
         total=total,
-        coverage_ratio=history.coverage(lag=max(timedelta(0), history.interval.until - here.newest(case.objective))),
+        coverage_ratio=history.coverage(lag=late if late <= _LAG else timedelta(0)),
         windows=_windows(recent),
         measured_at=reading.measured_at,
         demo_total=history.demo_total,

@@ -284,6 +284,27 @@ def test_a_source_that_fell_silent_is_stale_and_says_why(session: Session) -> No
     assert stands(session, now=NOON - 10 * MINUTE).is_stale is False
 
 
+@pytest.mark.parametrize("minutes", [6, 12, 19, 20])
+def test_a_source_that_falls_silent_in_a_burn_does_not_turn_green(session: Session, minutes: int) -> None:
+    fill(session, NOON - 30 * DAY, NOON)
+    fill(session, NOON - HOUR, NOON, bad=5)
+    status = stands(session, now=NOON + minutes * MINUTE)
+    assert status.state is SloState.DEGRADED
+    assert status.burn_rates[BUCKET] == pytest.approx(50)
+    assert status.is_stale is (minutes >= 20)
+
+
+def test_a_member_that_fell_silent_does_not_hold_up_the_others(session: Session) -> None:
+    events = CompositeEvents(CompositeMode.WEIGHTED, (Member(API.id), Member(PAGES.id)))
+    item = Objective("all", "All", "api", Decimal("0.9"), events, "Together.", window=RollingWindow(DAY))
+    catalogue.save(session, item, actor="somebody")
+    fill(session, NOON - DAY, NOON, bad=50)
+    fill(session, NOON - DAY, NOON - HOUR, slo_id=PAGES.id)
+    status = stands(session, "all")
+    assert status.burn_rates[BUCKET] == pytest.approx(5)
+    assert status.is_stale
+
+
 def test_a_target_too_tight_for_the_traffic_is_told(session: Session) -> None:
     """A day of 28 events at 99.9 % allows not one bad event a month."""
     fill(session, NOON - DAY, NOON, total=0.1)
