@@ -20,7 +20,7 @@ role = current_viewer().role
 VIEWS = {
     "budget": "Budget",
     "alerts": "Alerts",
-    "corrections": "Corrections",
+    "corrections": "Corrections and notes",
     "groups": "Groups",
     "members": "Members",
     "definition": "Definition",

@@ -110,7 +110,7 @@ def columns(
         Column("Alert", lambda status: alert_look(status.alerts), "state", width="small"),
     ]
     return [
-        Column("Objective", lambda status: status.objective.title),
+        Column("Objective", lambda status: status.objective.title, width="medium"),
         Column("State", look, "state", width="small"),
         Column(
             "Budget left",

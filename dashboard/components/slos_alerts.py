@@ -128,11 +128,11 @@ def alert_columns(*, has_groups: bool, now: datetime) -> list[Column[SloAlertRow
         Column("What", alert_words, width="large"),
         *(group if has_groups else []),
         Column("Lasted", lambda row: _lasted(row, now), width="small"),
-        Column("Worst burn", lambda row: row.detail.get("peak_burn"), "number", width="small"),
-        Column(
-            "Spent", lambda row: row.detail.get("spent"), "ratio", width="small", help="Of the budget, at its start."
-        ),
-        Column("Bad", lambda row: row.detail.get("bad"), "number", width="small"),
+        Column("Burn", lambda row: row.detail.get("burn_long"), "number", width="small", help="When it began."),
+        Column("Worst", lambda row: row.detail.get("peak_burn"), "number", width="small", help="Known at its end."),
+        Column("Spent before", lambda row: row.detail.get("spent"), "ratio", width="small", help="Of the budget."),
+        Column("Spent during", lambda row: row.detail.get("spent_during"), "ratio", width="small"),
+        Column("Said", lambda row: row.detail.get("message"), width="large"),
     ]
 
 

@@ -13,7 +13,7 @@ from analytics.slo.burndown import BurnDown
 from analytics.slo.explain import AnnotationCost, BurnExplanation, Cost
 from analytics.slo.forecast import Forecast
 from dashboard import formats
-from dashboard.components import charts, slos, slos_page, tables
+from dashboard.components import charts, slos, slos_page, states, tables
 from dashboard.components.charts import Band, Chart, Mark, Series, Threshold, Tone
 from dashboard.components.status import Look
 from dashboard.components.tables import Column
@@ -173,7 +173,15 @@ def _day(moment: datetime) -> str:
 def draw(status: SloStatus, course: BurnDown, forecast: Forecast | None, why: BurnExplanation | None) -> None:
     """Draw the budget over the window with its forecast, bad events below it, and what cost most."""
     slo_id = course.objective.id
-    charts.draw(budget_chart(course, forecast, why.annotations if why is not None else ()), key=f"slo.budget.{slo_id}")
+    chart = budget_chart(course, forecast, why.annotations if why is not None else ())
+    if charts.is_empty(chart):
+        states.empty(
+            "Nothing was measured yet",
+            "The budget is drawn here as soon as events are counted. Its definition says where they come from.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    charts.draw(chart, key=f"slo.budget.{slo_id}")
     for words in (forecast_words(forecast), gap_words(course)):
         if words is not None:
             st.caption(words)

@@ -164,7 +164,7 @@ def _draw_burn(status: SloStatus) -> None:
     st.metric(
         "Burn rate, 1 h",
         slos.burn_words(status, _HOUR),
-        f"{slos.burn_words(status, _SIX_HOURS)} over 6 h",
+        None if status.budget is None else f"{slos.burn_words(status, _SIX_HOURS)} over 6 h",
         delta_color="off",
         delta_arrow="off",
         border=True,

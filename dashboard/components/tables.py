@@ -117,7 +117,7 @@ def _frame(
     if open_key is not None:
         first = columns[0]
         config[first.title] = st.column_config.ButtonColumn(
-            first.title, type="tertiary", alignment="left", key=open_key, help=first.help
+            first.title, type="tertiary", alignment="left", key=open_key, help=first.help, width=first.width
         )
     return frame, config
 
@@ -174,8 +174,8 @@ def _config(column: Column[T], rows: Sequence[T]) -> Any:
         colours = [look.colour for look in looks.values()] or None
         return make.MultiselectColumn(column.title, options=list(looks), color=colours, **shared)
     if column.kind in {"trend", "share"}:
-        bounds = {"y_min": 0.0, "y_max": 1.0} if column.kind == "share" else {}
-        return make.LineChartColumn(column.title, **bounds, **shared)
+        low, high = (0.0, 1.0) if column.kind == "share" else (None, None)
+        return make.LineChartColumn(column.title, y_min=low, y_max=high, **shared)
     plain = make.JsonColumn if column.kind == "json" else make.TextColumn
     return plain(column.title, **shared)
 
