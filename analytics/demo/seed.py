@@ -9,18 +9,31 @@ import redis
 from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import floor_time, require_aware
+from analytics.core.clock import Interval, floor_time, require_aware
 from analytics.demo import live
+from analytics.demo.alerts import demo_alerts
 from analytics.demo.buckets import demo_buckets
 from analytics.demo.chance import Chance
 from analytics.demo.company import incidents
 from analytics.demo.history import COLUMNS, History, company_history
+from analytics.demo.objectives import OF_SLOS, add_objectives
 from analytics.demo.runs import OF_RUNS, add_runs, stored_definition
-from analytics.slo import ledger
+from analytics.slo import catalogue, ledger
 from analytics.slo.model import BUCKET
 from analytics.store.engine import session_scope
 from analytics.store.partitions import ensure_partitions
-from analytics.store.tables import DEMO, Agent, Base, Run, SloBucket1h, SloBucket5m
+from analytics.store.tables import (
+    DEMO,
+    Agent,
+    Base,
+    Run,
+    SloAlert,
+    SloBucket1h,
+    SloBucket5m,
+    SloDefinition,
+    SloReading,
+    SloRevision,
+)
 
 LENGTH = timedelta(days=30)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('helmsight.demo'))")
@@ -48,10 +61,14 @@ class RemoveReport:
     """Rows by table."""
     kept_projects: int = 0
     """Projects that stay because somebody has added work of their own to them."""
+    kept_objectives: int = 0
+    """Objectives that stay because somebody's own composite is made of them."""
 
     def __str__(self) -> str:
         """Return it as a line for a person."""
         kept = f"; {self.kept_projects} projects stay, they hold work of yours" if self.kept_projects else ""
+        if self.kept_objectives:
+            kept += f"; {self.kept_objectives} objectives stay, a composite of yours is made of them"
         return f"{sum(self.rows.values()):,} rows in {len(self.rows)} tables{kept}"
 
 
@@ -85,7 +102,8 @@ def seed(engine: Engine, client: redis.Redis | None, *, seed: int = 7, now: date
 def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
     """Remove every row with the origin ``demo`` and what hangs on it, and nothing else. Safe to run twice.
 
-    A demo project that holds tasks or work items of somebody's own stays under a name that says so, and is theirs.
+    A demo project that holds tasks or work items of somebody's own stays under a name that says so, and is theirs. So
+    is a demo objective that somebody changed, or that a composite of theirs is made of.
 
     Raises:
         DependencyError: If PostgreSQL or Redis is away.
@@ -93,8 +111,9 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
     with session_scope(engine) as session:
         session.execute(_LOCK)
         kept: Any = session.execute(_KEEP_PROJECTS)
+        kept_slos: Any = session.execute(_KEEP_OBJECTIVES)
         span = _demo_span(session)
-        removed = _remove_what_hangs_on_runs(session)
+        removed = _remove_what_hangs_on_runs(session) | _remove_what_hangs_on_objectives(session)
         for table in reversed(Base.metadata.sorted_tables):
             if "origin" not in table.columns:
                 continue
@@ -107,20 +126,27 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
         session.execute(delete(SloBucket1h).where(SloBucket1h.demo_total > 0))  # their buckets were pruned before
     if client is not None:
         live.forget(client)
-    return RemoveReport(removed, kept.rowcount)
+    return RemoveReport(removed, kept.rowcount, kept_slos.rowcount)
 
 
 def _add_company(session: Session, seed: int, until: datetime) -> dict[str, int]:
     chance = Chance(seed)
     wrong = incidents(until)
     history = company_history(chance, since=until - LENGTH, until=until, incidents=wrong)
+    add_objectives(history, known=session.scalars(select(SloDefinition.slo_id)).all())
     connection = session.connection()
-    added = {table: _copy(connection, table, names, history.rows[table]) for table, names in COLUMNS.items()}
+    columns = {**COLUMNS, **OF_SLOS}
+    added = {table: _copy(connection, table, names, history.rows[table]) for table, names in columns.items()}
     end = floor_time(until, BUCKET)
     start = floor_time(end - LENGTH, BUCKET)
     buckets = demo_buckets(chance, history, since=start, until=end, incidents=wrong)
     added["slo_bucket_5m"] = _add_buckets(connection, buckets)
-    ledger.roll_up(session, sorted({bucket.slo_id for bucket in buckets}), since=start, until=end)
+    ids = sorted({bucket.slo_id for bucket in buckets})
+    ledger.roll_up(session, ids, since=start, until=end)
+    counted = ledger.histories(session, catalogue.load(session, ids=ids), Interval(start, end))
+    alerts = demo_alerts(chance, list(counted.values()))
+    session.add_all(alerts)
+    added["slo_alert"] = len(alerts)
     return added
 
 
@@ -152,6 +178,17 @@ def _remove_what_hangs_on_runs(session: Session) -> dict[str, int]:
     return removed
 
 
+def _remove_what_hangs_on_objectives(session: Session) -> dict[str, int]:
+    """Remove revisions of demo objectives, and what was measured for them since."""
+    ids = session.scalars(select(SloDefinition.slo_id).where(SloDefinition.origin == DEMO)).all()
+    session.execute(delete(SloReading).where(SloReading.slo_id.in_(ids)))
+    session.execute(delete(SloBucket1h).where(SloBucket1h.slo_id.in_(ids)))
+    for table in (SloAlert, SloBucket5m):
+        session.execute(delete(table).where(table.slo_id.in_(ids), table.origin != DEMO))
+    gone: Any = session.execute(delete(SloRevision).where(SloRevision.slo_id.in_(ids)))
+    return {"slo_revision": gone.rowcount} if gone.rowcount else {}
+
+
 def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
     """Write *rows* by COPY, the fastest way in; return how many."""
     driver: Any = connection.connection.driver_connection
@@ -166,8 +203,8 @@ def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterab
 def _add_buckets(connection: Connection, buckets: Sequence[ledger.Bucket]) -> int:
     """Write *buckets* as demo history where no live bucket stands; return how many were written."""
     connection.execute(text("CREATE TEMP TABLE demo_bucket (LIKE slo_bucket_5m INCLUDING DEFAULTS) ON COMMIT DROP"))
-    names = ("slo_id", "bucket_start", "good", "total", "measured_s", "origin")
-    rows = ((item.slo_id, item.start, item.good, item.total, item.measured_s, DEMO) for item in buckets)
+    names = ("slo_id", "group_key", "bucket_start", "good", "total", "measured_s", "origin")
+    rows = ((item.slo_id, item.group_key, item.start, item.good, item.total, item.measured_s, DEMO) for item in buckets)
     _copy(connection, "demo_bucket", names, rows)
     written = connection.execute(text("INSERT INTO slo_bucket_5m SELECT * FROM demo_bucket ON CONFLICT DO NOTHING"))
     return written.rowcount
@@ -189,6 +226,14 @@ _KEEP_PROJECTS = text("""
     WHERE origin = 'demo'
       AND (EXISTS (SELECT FROM task WHERE task.project_id = project.id AND task.origin <> 'demo')
            OR EXISTS (SELECT FROM work_item WHERE work_item.project_id = project.id AND work_item.origin <> 'demo'))
+""")
+
+_KEEP_OBJECTIVES = text("""
+    UPDATE slo_definition kept SET origin = 'live'
+    WHERE origin = 'demo'
+      AND EXISTS (SELECT FROM slo_definition whole
+                  WHERE whole.origin <> 'demo' AND whole.document #> '{indicator,composite,members}'
+                        @> jsonb_build_array(jsonb_build_object('slo', kept.slo_id)))
 """)
 
 _COUNT_RUNS = text("""

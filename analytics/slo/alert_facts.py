@@ -1,6 +1,6 @@
 """What an alert says: the numbers when it began, the worst of it, and a sentence for people."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import isfinite
 from typing import Any
 
@@ -8,8 +8,10 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, floor_time
+from analytics.core.errors import InvariantError
 from analytics.slo.backtest import peak_burn
 from analytics.slo.evaluate import SloStatus
+from analytics.slo.history import History
 from analytics.slo.ledger import Want, read
 from analytics.slo.math import burn_rate, time_to_exhaustion
 from analytics.slo.model import BUCKET, BurnPair
@@ -23,18 +25,72 @@ _UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minute
 
 def at_start(session: Session, status: SloStatus, kind: str, pair: BurnPair | None) -> dict[str, Any]:
     """Return what there is to say of an alert of *status* that begins: only what JSON can hold."""
+    bad, total = status.total - status.good, status.total
+    left = None if status.budget is None else status.budget.remaining_ratio
     facts: dict[str, Any] = {
         "target": str(status.objective.target),
         "sli": status.sli,
-        "bad": status.total - status.good,
-        "total": status.total,
-        "remaining_ratio": None if status.budget is None else _finite(status.budget.remaining_ratio),
+        "bad": bad,
+        "total": total,
+        "remaining_ratio": None if left is None else _finite(left),
         "measured_until": None if status.measured_at is None else status.measured_at.isoformat(),
     }
-    if pair is not None and status.measured_at is not None:
-        facts |= _burning(session, status, pair, status.measured_at)
+    match kind:
+        case "exhausted":
+            said = f"the error budget is used up; {_counted(bad, total, status.unit)} in its window."
+        case "violated":
+            said = f"the target of this period cannot be met any more; {_counted(bad, total, status.unit)} so far."
+        case "no_data":
+            since = "" if status.measured_at is None else f" since {status.measured_at:%Y-%m-%d %H:%M} UTC"
+            said = f"nothing was measured{since}." + (f" {status.read_error}" if status.read_error else "")
+        case _:
+            if pair is None or status.measured_at is None:
+                raise InvariantError("An alert of a burn needs a pair of windows and a time; nothing was stored.")
+            span = Interval(status.measured_at - pair.long, status.measured_at)
+            (history,) = read(session, [Want(status.objective, span, group_key=status.group_key)])
+            allowed = 0.0 if status.budget is None else status.budget.total_events
+            burning = burn_facts(history, pair, allowed=allowed, remaining_ratio=left, unit=status.unit)
+            said = burning.pop("message")
+            facts |= burning
     title = status.objective.title + (f" {status.group_key}" if status.group_key else "")
-    return facts | {"message": f"{title}: {_sentence(kind, facts, status)}"}
+    return {**facts, "message": f"{title}: {said}"}
+
+
+def burn_facts(
+    history: History, pair: BurnPair, *, allowed: float, remaining_ratio: float | None, unit: str
+) -> dict[str, Any]:
+    """Return how fast both windows of *pair* burn at the end of *history*, and what the long one has spent.
+
+    Args:
+        history: As long as the long window.
+        pair: Which fires.
+        allowed: How many may be bad in the window of the objective.
+        remaining_ratio: Share of the budget that is left; None without events.
+        unit: What is counted.
+    """
+    places = np.array([0, history.place(history.interval.until - pair.short)])
+    good, total = (sums.tolist() for sums in history.between(places, np.full_like(places, len(history))))
+    ratio, bad = history.objective.budget_ratio, total[0] - good[0]
+    long, short = (burn_rate(*sums, budget_ratio=ratio) for sums in zip(good, total, strict=True))
+    spent = bad / allowed if allowed > 0 else None
+    said = f"{_counted(bad, total[0], unit)} in the last {in_words(pair.long)}"
+    if long is None or spent is None or remaining_ratio is None:
+        said = f"{said}, and none may be."
+    else:
+        lasts = time_to_exhaustion(remaining_ratio, long, period=history.objective.period)
+        ends = f" At this rate it is gone in {in_words(lasts)}." if lasts else ""
+        said = f"the budget burns {long:.1f} times too fast; {said}, {spent:.1%} of the budget.{ends}"
+    return {
+        "long_s": pair.long.total_seconds(),
+        "short_s": pair.short.total_seconds(),
+        "factor": pair.factor,
+        "burn_long": _finite(long),
+        "burn_short": _finite(short),
+        "bad": bad,
+        "total": total[0],
+        "spent": spent,
+        "message": said,
+    }
 
 
 def at_end(session: Session, status: SloStatus, alert: SloAlert) -> dict[str, Any]:
@@ -65,46 +121,8 @@ def in_words(length: timedelta) -> str:
     return " ".join(words[:2]) or "0 min"
 
 
-def _burning(session: Session, status: SloStatus, pair: BurnPair, until: datetime) -> dict[str, Any]:
-    """Return how fast both windows of *pair* burn, and what the long one has spent."""
-    span = Interval(until - pair.long, until)
-    (history,) = read(session, [Want(status.objective, span, group_key=status.group_key)])
-    places = np.array([0, history.place(until - pair.short)])
-    good, total = (sums.tolist() for sums in history.between(places, np.full_like(places, len(history))))
-    ratio = status.objective.budget_ratio
-    rates = [burn_rate(kept, whole, budget_ratio=ratio) for kept, whole in zip(good, total, strict=True)]
-    bad = total[0] - good[0]
-    allowed = 0.0 if status.budget is None else status.budget.total_events
-    return {
-        "long_s": pair.long.total_seconds(),
-        "short_s": pair.short.total_seconds(),
-        "factor": pair.factor,
-        "burn_long": _finite(rates[0]),
-        "burn_short": _finite(rates[1]),
-        "bad": bad,
-        "total": total[0],
-        "spent": bad / allowed if allowed > 0 else None,
-    }
-
-
-def _sentence(kind: str, facts: dict[str, Any], status: SloStatus) -> str:
-    bad = f"{facts['bad']:,.0f} of {facts['total']:,.0f} {status.unit} were bad"
-    if kind == "no_data":
-        seen = "" if status.measured_at is None else f" since {status.measured_at:%Y-%m-%d %H:%M} UTC"
-        why = f" {status.read_error}" if status.read_error else ""
-        return f"nothing was measured{seen}.{why}"
-    if kind == "exhausted":
-        return f"the error budget is used up; {bad} in its window."
-    if kind == "violated":
-        return f"the target of this period cannot be met any more; {bad} so far."
-    window = in_words(timedelta(seconds=facts["long_s"]))
-    spent = "" if facts["spent"] is None else f", {facts['spent']:.1%} of the budget"
-    rate, left = facts["burn_long"], facts["remaining_ratio"]
-    if rate is None or left is None:
-        return f"{bad} in the last {window}, and none may be."
-    lasts = time_to_exhaustion(left, rate, period=status.objective.period)
-    ends = "" if not lasts else f" At this rate it is gone in {in_words(lasts)}."
-    return f"the budget burns {rate:.1f} times too fast; {bad} in the last {window}{spent}.{ends}"
+def _counted(bad: float, total: float, unit: str) -> str:
+    return f"{bad:,.0f} of {total:,.0f} {unit} were bad"
 
 
 def _finite(value: float | None) -> float | None:

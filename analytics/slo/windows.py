@@ -21,7 +21,6 @@ from analytics.slo.model import (
     BurnPair,
     CalendarUnit,
     CalendarWindow,
-    CompositeEvents,
     Objective,
     RawRatio,
     RollingWindow,
@@ -43,6 +42,8 @@ MIN_BAD_EVENTS = 3
 
 Count = TypeVar("Count", float, NDArray[np.float64])
 
+_MANY_SLICES = 20
+"""Of a budget of so many bad slices, two are not more than a tenth."""
 _WEEK = timedelta(days=7)
 _REACHABLE = 0.9
 _HALFWAY = 0.5
@@ -113,9 +114,18 @@ def pairs_of(objective: Objective) -> list[BurnPair]:
 
 
 def guard_of(objective: Objective) -> int:
-    """Return how many bad events the long window needs; 0 where no events are counted, but time or ratios."""
-    counts = not isinstance(objective.indicator, RawRatio | CompositeEvents)
-    return objective.alerting.min_bad if counts and objective.budgeting is Budgeting.OCCURRENCES else 0
+    """Return how many bad events the long window needs before a pair of it fires.
+
+    Slices of time that are good or bad ask for two at most, because one may be a single event of a quiet slice, and
+    for one where two are more than a tenth of the budget. Ratios are no events and ask for none.
+    """
+    guard = objective.alerting.min_bad
+    if isinstance(objective.indicator, RawRatio) or objective.budgeting is Budgeting.RATIO_TIMESLICES:
+        return 0
+    if objective.budgeting is Budgeting.OCCURRENCES:
+        return guard
+    allowed = objective.budget_ratio * (objective.period / objective.slices.length)
+    return min(guard, 2 if allowed >= _MANY_SLICES else 1)
 
 
 def windows_of(objective: Objective) -> set[timedelta]:

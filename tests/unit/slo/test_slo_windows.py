@@ -126,8 +126,16 @@ def test_pairs_of_a_policy_have_the_tiers_of_their_order() -> None:
 def test_windows_of_budgets_of_time_are_whole_slices() -> None:
     sliced = objective(budgeting=Budgeting.TIMESLICES, slices=Slices(HOUR))
     assert [(pair.long, pair.short) for pair in pairs_of(sliced)][:2] == [(HOUR, HOUR), (6 * HOUR, HOUR)]
-    assert guard_of(sliced) == 0
+
+
+def test_the_guard_counts_what_the_budget_counts() -> None:
     assert guard_of(objective()) == 3
+    assert guard_of(objective(budgeting=Budgeting.RATIO_TIMESLICES)) == 0
+    slices = objective(budgeting=Budgeting.TIMESLICES)
+    assert guard_of(slices) == 1  # 8.6 slices may be bad in 30 days
+    assert guard_of(replace(slices, target=Decimal("0.99"))) == 2  # 86
+    assert guard_of(replace(slices, target=Decimal("0.99"), alerting=AlertPolicy(min_bad=0))) == 0
+    assert guard_of(replace(slices, slices=Slices(HOUR))) == 1
 
 
 def test_pairs_fire_when_both_windows_burn() -> None:
