@@ -1,21 +1,25 @@
 """Good and total events of the demo's objectives, five minutes at a time, with its incidents in them.
 
-Objectives whose rows the demo has (model calls, assessments) are counted from those rows; the others are drawn.
+Objectives whose rows the demo has (model calls, assessments, agent runs) are counted from those rows; the others are
+drawn.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from analytics.core.clock import floor_time
 from analytics.demo.chance import Chance, load
 from analytics.demo.company import Incident
 from analytics.demo.history import COLUMNS, History
+from analytics.demo.objectives import AGENT_RUNS, API_SLICES, MODEL_CALLS
 from analytics.slo.ledger import Bucket
-from analytics.slo.model import BUCKET
+from analytics.slo.model import BUCKET, WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,17 @@ def demo_buckets(
         total = chance.rng.poisson(traffic.events * busy).astype(np.float64)
         bad = chance.rng.binomial(total.astype(np.int64), _bad_ratios(slo_id, traffic, starts, incidents))
         buckets += _pack(slo_id, starts, total - bad, total)
+        if slo_id == "api_availability":
+            buckets += _pack(API_SLICES, starts, total - bad, total)
+    calls = _model_calls(history)
     for slo_id, moments in (
-        ("llm_api_success_rate", _model_calls(history)),
+        ("llm_api_success_rate", calls[WHOLE]),
         ("assessment_completion_rate", _assessments(history)),
+        (AGENT_RUNS, _agent_runs(history)),
     ):
-        good, total = _counted(moments, since, len(starts))
-        buckets += _pack(slo_id, starts, good, total)
+        buckets += _pack(slo_id, starts, *_counted(moments, since, len(starts)))
+    for group_key, moments in calls.items():
+        buckets += _pack(MODEL_CALLS, starts, *_counted(moments, since, len(starts)), group_key)
     return buckets
 
 
@@ -69,16 +78,31 @@ def _bad_ratios(
 
 
 def _pack(
-    slo_id: str, starts: Sequence[datetime], good: NDArray[np.float64], total: NDArray[np.float64]
+    slo_id: str,
+    starts: Sequence[datetime],
+    good: NDArray[np.float64],
+    total: NDArray[np.float64],
+    group_key: str = WHOLE,
 ) -> Iterator[Bucket]:
     measured_s = BUCKET.total_seconds()
     for start, part, whole in zip(starts, good.tolist(), total.tolist(), strict=True):
-        yield Bucket(slo_id, start, part, whole, measured_s)
+        yield Bucket(slo_id, start, part, whole, measured_s, group_key)
 
 
-def _model_calls(history: History) -> list[tuple[datetime, bool]]:
-    at, is_ok = COLUMNS["llm_call"].index("at"), COLUMNS["llm_call"].index("ok")
-    return [(row[at], row[is_ok]) for row in history.rows["llm_call"]]
+def _model_calls(history: History) -> Mapping[str, list[tuple[datetime, bool]]]:
+    """Return when models were called and whether they answered, in all and by model."""
+    at, is_ok, model = (COLUMNS["llm_call"].index(name) for name in ("at", "ok", "model"))
+    found: dict[str, list[tuple[datetime, bool]]] = defaultdict(list, {WHOLE: []})
+    for row in history.rows["llm_call"]:
+        moment = (row[at], row[is_ok])
+        found[WHOLE].append(moment)
+        found[orjson.dumps({"model": row[model]}).decode()].append(moment)
+    return found
+
+
+def _agent_runs(history: History) -> list[tuple[datetime, bool]]:
+    ended, status = (COLUMNS["agent_run"].index(name) for name in ("finished_at", "status"))
+    return [(row[ended], row[status] == "completed") for row in history.rows["agent_run"]]
 
 
 def _assessments(history: History) -> list[tuple[datetime, bool]]:

@@ -377,7 +377,6 @@ def _write(
         is_active=action != "slo.deactivated",
         actor=actor,
         note=note.strip(),
-        origin=LIVE,
     )
     audit.record(
         session,

@@ -9,6 +9,7 @@ from sqlalchemy import Text, cast, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from analytics.store.tables.base import LIVE
 from analytics.store.tables.slos import SloDefinition, SloRevision
 
 
@@ -84,16 +85,21 @@ def add_revision(
     is_active: bool,
     actor: str,
     note: str,
-    origin: str,
 ) -> None:
-    """Store *document* as *revision*, which counts from now on; *origin* is that of a new objective.
+    """Store *document* as *revision*, which counts from now on; an objective of the demo is *actor*'s then.
 
     To be called with the definitions locked.
     """
-    row = {"revision": revision, "document": document, "is_active": is_active, "updated_by": actor}
+    row = {
+        "revision": revision,
+        "document": document,
+        "is_active": is_active,
+        "updated_by": actor,
+        "origin": LIVE,
+    }
     session.execute(
         upsert(SloDefinition)
-        .values(slo_id=slo_id, origin=origin, **row)
+        .values(slo_id=slo_id, **row)
         .on_conflict_do_update(index_elements=[SloDefinition.slo_id], set_={**row, "updated_at": func.now()})
     )
     session.execute(

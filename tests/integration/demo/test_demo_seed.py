@@ -1,6 +1,8 @@
 """The demo history comes, stays apart, and goes without touching anything else."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +17,14 @@ from analytics.core.ids import new_id
 from analytics.core.settings import Settings
 from analytics.demo import is_seeded, keep_alive, remove, seed
 from analytics.demo.company import AGENTS, WORKFLOW
+from analytics.demo.objectives import OBJECTIVES
 from analytics.kpi import read_kpis
 from analytics.live.agents import agent_states, set_agent_state
 from analytics.live.client import connect
-from analytics.slo import SloState, ingest, ledger, slo_report
+from analytics.slo import SloState, catalogue, ingest, ledger, slo_report
+from analytics.slo.corrections import list_corrections
 from analytics.slo.ledger import Bucket
-from analytics.slo.model import BUCKET
+from analytics.slo.model import BUCKET, CompositeEvents, CompositeMode, Member, RollingWindow
 from analytics.store.engine import session_scope
 from analytics.store.queries.workflows import get_workflow, workflow_stats
 from analytics.store.tables import (
@@ -137,7 +141,7 @@ def test_live_buckets_stand_above_demo_history_and_ingest_goes_on_after_it(engin
         live = session.scalars(select(SloBucket5m).where(SloBucket5m.origin == "live")).one()
         assert (live.good, live.total) == (5, 7)
         demo = session.scalar(select(func.count()).select_from(SloBucket5m).where(SloBucket5m.origin == "demo"))
-        assert demo == 9 * 30 * 288 - 1
+        assert demo == (9 + 3 + 3) * 30 * 288 - 1  # with three more objectives, one of them with three groups
     ingest(engine, None, now=now + timedelta(minutes=16))
     with session_scope(engine) as session:
         assert session.scalar(select(func.count()).where(SloBucket5m.origin == "demo")) == demo
@@ -146,8 +150,14 @@ def test_live_buckets_stand_above_demo_history_and_ingest_goes_on_after_it(engin
             .where(SloBucket5m.origin == "live", SloBucket5m.bucket_start >= now - timedelta(hours=1))
             .group_by(SloBucket5m.slo_id)
         ).all()
-        assert dict(added).keys() == {"assessment_completion_rate", "llm_api_success_rate"}
-        report = slo_report(session, now=now)
+        assert dict(added).keys() == {
+            "assessment_completion_rate",
+            "llm_api_success_rate",
+            "demo_agent_runs_of_month",
+            "demo_model_calls",
+        }
+        rolling = [item.id for item in catalogue.load(session) if isinstance(item.window, RollingWindow)]
+        report = slo_report(session, now=now, ids=rolling)
     assert all(status.includes_demo for status in report.statuses)
     assert all(status.coverage_ratio > 0.99 for status in report.statuses)
     states = {status.objective.id: status.state for status in report.statuses}
@@ -168,21 +178,40 @@ def test_pages_find_their_numbers_in_it_and_say_they_are_a_demo(engine: Engine, 
     graph = agent_graph(session, month)
     assert len(graph.nodes) == 14
     assert all(node.is_demo and node.runs for node in graph.nodes)
+    report = slo_report(session, now=now, interval=month, group_keys=True)
+    found = {status.objective.id: status for status in report.statuses}
+    assert all(found[item.id].sli is not None and found[item.id].includes_demo for item in OBJECTIVES)
+    assert found["demo_api_slices"].unit == "slices"
+    models = {json.loads(group.group_key)["model"] for group in found["demo_model_calls"].groups}
+    assert models == {"demo-small", "demo-large", "demo-local"}
+    assert found["demo_first_impression"].members[0].objective.id == "api_availability"
+    assert found["api_availability"].excluded_s == 2 * 3600
+    assert found["database_query_latency"].excluded_s >= 4 * 3600
+    assert found["cache_hit_rate"].excluded_s == 0
+    assert len(list_corrections(session, with_withdrawn=True)) == 3
 
 
-def test_a_demo_project_with_work_of_ones_own_stays_and_the_demo_can_come_back(engine: Engine) -> None:
+def test_what_somebody_uses_of_the_demo_stays_and_the_demo_can_come_back(engine: Engine) -> None:
     seed(engine, None, now=utc_now())
     with session_scope(engine) as session:
         project = session.scalars(select(Project).where(Project.name == "Invoices 2026 (demo)")).one()
         session.add(Task(project_id=project.id, title="Mine"))
+        slices = catalogue.find(session, "demo_api_slices")
+        catalogue.save(session, replace(slices, title="Mine"), actor="ann")
+        members = CompositeEvents(CompositeMode.WORST_OF, (Member("demo_model_calls"), Member("cache_hit_rate")))
+        catalogue.save(session, replace(slices, id="mine", indicator=members), actor="ann")
     report = remove(engine, None)
-    assert report.kept_projects == 1
-    assert "hold work of yours" in str(report)
+    assert (report.kept_projects, report.kept_objectives) == (1, 1)
+    assert "hold work of yours; 1 objectives stay" in str(report)
     with session_scope(engine) as session:
+        names = [entry.slo_id for entry in catalogue.entries(session) if not entry.is_standard]
+        assert names == ["demo_api_slices", "demo_model_calls", "mine"]
+        assert session.scalar(select(func.count()).select_from(SloBucket5m)) == 0
         kept = session.scalars(select(Project)).one()
         assert kept.origin == "live"
         assert session.scalars(select(Task.title)).all() == ["Mine"]
-    assert seed(engine, None, now=utc_now() + timedelta(seconds=1)).rows["project"] == 5
+    again = seed(engine, None, now=utc_now() + timedelta(seconds=1)).rows
+    assert (again["project"], again["slo_definition"]) == (5, 2)
 
 
 def test_agents_are_kept_alive_and_only_changes_are_written(client: redis.Redis) -> None:

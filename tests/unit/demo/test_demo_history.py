@@ -10,8 +10,10 @@ from analytics.demo.chance import Chance
 from analytics.demo.company import AGENTS, PATH, incidents
 from analytics.demo.history import COLUMNS, History, company_history
 from analytics.demo.live import _state_at
+from analytics.demo.objectives import OBJECTIVES
 from analytics.slo.defaults import objectives
 from analytics.slo.ledger import Bucket
+from analytics.slo.model import SourceKind
 
 NOW = datetime(2026, 3, 18, 15, 20, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
@@ -94,7 +96,8 @@ def test_a_model_without_a_price_costs_an_unknown_amount_and_not_nothing(company
 
 def test_every_objective_has_every_bucket(buckets: list[Bucket]) -> None:
     counts = Counter(bucket.slo_id for bucket in buckets)
-    assert counts == {item.id: 30 * 288 for item in objectives()}
+    measured = [*objectives(), *(item for item in OBJECTIVES if item.indicator.kind is not SourceKind.COMPOSITE)]
+    assert counts == {item.id: 30 * 288 * (4 if item.group_by else 1) for item in measured}
     assert all(0 <= bucket.good <= bucket.total and bucket.measured_s == 300 for bucket in buckets)
 
 
