@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from analytics.core.errors import NotFoundError
 from analytics.core.telemetry import LATENCY_BUCKETS_S
-from analytics.slo.model import Objective, PromEvents, SqlEvents
+from analytics.slo.model import LatencyEvents, Objective, PromEvents, SqlEvents
 from analytics.sources.prometheus import matcher
 
 _API = matcher("group", "api")
@@ -37,13 +37,12 @@ def counted(metric: str, *, matchers: str = "", bad: str | None = None, good: st
     part = f"sum(increase({metric}{{{both}}}[{{window}}]))"
     return PromEvents(
         total=f"sum(increase({metric}{{{matchers}}}[{{window}}]))",
-        present=f"count({metric}{{{matchers}}})",
         good=part if good else None,
         bad=part if bad else None,
     )
 
 
-def answered_within(histogram: str, bound_s: float, *, matchers: str = "") -> PromEvents:
+def answered_within(histogram: str, bound_s: float, *, matchers: str = "") -> LatencyEvents:
     """Return events of a histogram, good when not slower than *bound_s* seconds.
 
     Raises:
@@ -54,18 +53,7 @@ def answered_within(histogram: str, bound_s: float, *, matchers: str = "") -> Pr
             f"No histogram of ours has a bucket at {bound_s:g} s; there are"
             f" {', '.join(f'{bound:g}' for bound in LATENCY_BUCKETS_S)}."
         )
-    within = ",".join(part for part in (matchers, _le(bound_s)) if part)
-    return PromEvents(
-        total=f"sum(increase({histogram}_count{{{matchers}}}[{{window}}]))",
-        present=f"count({histogram}_count{{{matchers}}})",
-        good=f"sum(increase({histogram}_bucket{{{within}}}[{{window}}]))",
-    )
-
-
-def _le(bound_s: float) -> str:
-    """Return a matcher of a bucket; Prometheus 3 writes ``2.0`` where older ones kept ``2``."""
-    text = f"{bound_s:g}"
-    return matcher("le", text + r"(\.0)?", "=~") if bound_s == int(bound_s) else matcher("le", text)
+    return LatencyEvents(histogram, Decimal(f"{bound_s:g}"), matchers)
 
 
 _ASSESSMENTS = SqlEvents("""

@@ -1,102 +1,283 @@
-"""Buckets counted by Prometheus: three queries for all objectives together."""
+"""Buckets counted by Prometheus.
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+The increase over the time of a bucket leaves out what happened between the last scrape before it and its first one,
+and puts a guess in its place. Here a window reaches one scrape further back, so that windows meet, and the result is
+scaled to the bucket. Where the counter itself rose by as much as that allows, its own difference is taken: that is
+exact, also for a handful of events.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import cast
 
 import numpy as np
 
 from analytics.core.clock import Interval
-from analytics.slo.ledger import Bucket
-from analytics.slo.model import BUCKET, Objective, PromEvents
+from analytics.core.errors import DependencyError, InputError
+from analytics.slo.model import (
+    BUCKET,
+    WHOLE,
+    BooleanEvents,
+    LatencyEvents,
+    NativeLatencyEvents,
+    Objective,
+    PromEvents,
+    PromIndicator,
+    RawRatio,
+)
+from analytics.slo.sources.compile import (
+    as_length,
+    compiled,
+    counter_of,
+    has_window,
+    selector_of,
+    together,
+    with_window,
+)
+from analytics.slo.sources.reading import BUCKET_S, Reading, group_key, kept_groups
+from analytics.slo.timeslices import Counts, Numbers
 from analytics.sources.prometheus import PromClient, Series
 
-_LOOK_EVERY = timedelta(minutes=1)
+PROM_INDICATORS = (PromEvents, LatencyEvents, NativeLatencyEvents, BooleanEvents, RawRatio)
+
+_TOGETHER = 25
+"""How many objectives share a query."""
+_SHORT = timedelta(hours=1)
+"""They do so for intervals up to this long; in longer ones it would be slower than one by one."""
+_PAGE, _SMALLEST_PAGE = timedelta(days=5), timedelta(days=1)
+_JUST = timedelta(milliseconds=1)
+_USUAL_SCRAPES_S = np.array([1, 5, 10, 15, 20, 30, 60, 120, 300])
+_MINUTES = timedelta(seconds=299)
+"""A window that holds five full minutes, also where windows include both their ends."""
+_SLACK = 0.01
+"""Scrapes are not quite punctual."""
+_PART = "helmsight_part"
 
 
-def prometheus_buckets(prom: PromClient, objectives: Sequence[Objective], interval: Interval) -> list[Bucket]:
-    """Return the buckets in *interval*, whose ends are bounds of buckets; those in which nothing was seen are missing.
+def read(prom: PromClient, objectives: Sequence[Objective], interval: Interval) -> dict[str, Reading]:
+    """Return what Prometheus says of each of *objectives* in *interval*, whose ends are bounds of buckets, by id.
 
-    Counts are those of ``increase``, so they need not be whole. A bucket was measured as long as the minutes in which
-    the source was seen: a stopped process leaves a gap, a quiet one does not.
-
-    Raises:
-        DependencyError: If Prometheus is away.
+    Counts are those of counters, so they need not be whole; restarts are seen through. A bucket was measured for as
+    long as it has scrapes: a stopped process leaves a gap, a quiet one does not. Where Prometheus computes NaN or
+    infinity, nothing was measured. An objective that cannot be read does not keep the others from being read.
     """
-    wanted = {item.id: item.indicator for item in objectives if isinstance(item.indicator, PromEvents)}
-    if not wanted or interval.length < BUCKET:
-        return []
-    # A bucket is computed at its end, so the first moment asked for is one bucket after the start.
-    ends = Interval(interval.since + BUCKET, interval.until + timedelta(seconds=1))
-    total = _by_id(prom, wanted, lambda events: events.total, ends, BUCKET)
-    part = _by_id(prom, wanted, lambda events: events.good or events.bad or "", ends, BUCKET)
-    minutes = Interval(interval.since + _LOOK_EVERY, interval.until + timedelta(seconds=1))
-    present = _by_id(prom, wanted, lambda events: events.present or events.total, minutes, _LOOK_EVERY)
-    buckets = []
-    for slo_id, events in wanted.items():
-        seen = _seconds_seen(present.get(slo_id), interval)
-        totals, parts = _values(total.get(slo_id)), _values(part.get(slo_id))
-        for end, seconds in seen.items():
-            good, count = _good_and_total(events, totals.get(end, 0.0), parts.get(end, 0.0))
-            buckets.append(Bucket(slo_id, _moment(end) - BUCKET, good, count, seconds))
-    return buckets
+    wanted = [item for item in objectives if isinstance(item.indicator, PROM_INDICATORS)]
+    found: dict[str, Reading] = {}
+    if len(wanted) > 1 and interval.length <= _SHORT:
+        for first in range(0, len(wanted), _TOGETHER):
+            found |= _read_together(prom, wanted[first : first + _TOGETHER], interval)
+    away: DependencyError | None = None
+    for item in wanted:
+        if item.id in found:
+            continue
+        found[item.id] = Reading(error=away) if away else _read_alone(prom, item, interval)
+        error = found[item.id].error
+        if away is None and isinstance(error, DependencyError) and not prom.is_ready():
+            away = error
+    return found
 
 
-def measure(prom: PromClient, events: PromEvents, interval: Interval) -> tuple[float, float] | None:
+def measure(prom: PromClient, indicator: PromIndicator, interval: Interval) -> tuple[float, float] | None:
     """Return good and total events of *interval*, of any length; None when the source was not seen at its end.
 
     Raises:
         DependencyError: If Prometheus is away.
+        InputError: If it refuses the query.
     """
-    window = f"{max(1, round(interval.length.total_seconds()))}s"
-    total = prom.instant(events.total.replace("{window}", window), interval.until)
-    part = prom.instant((events.good or events.bad or "").replace("{window}", window), interval.until)
-    if not total:
+    events = compiled(indicator)
+    scale = interval.length.total_seconds() if events.per_second else 1.0
+    answers = [
+        prom.instant(together("sum", f"\n{with_window(text, interval.length)}\n", ()), interval.until)
+        for text in (events.total, _part_of(events))
+    ]
+    total, part = (answer[0].value if answer else 0.0 for answer in answers)
+    if not answers[0] or total is None or part is None or not np.isfinite([total, part]).all():
         return None
-    return _good_and_total(events, total[0].value or 0.0, (part[0].value or 0.0) if part else 0.0)
+    good, count = _good_and_total(events, np.array([total * scale]), np.array([part * scale]))
+    return float(good[0]), float(count[0])
 
 
-def _by_id(
-    prom: PromClient,
-    wanted: Mapping[str, PromEvents],
-    expression: Callable[[PromEvents], str],
-    interval: Interval,
-    step: timedelta,
-) -> dict[str, Series]:
-    window = f"{BUCKET // timedelta(seconds=1)}s"
-    query = " or ".join(
-        f'label_replace({expression(events)}, "slo", "{slo_id}", "", "")' for slo_id, events in wanted.items()
-    )
-    answer = prom.range(query.replace("{window}", window), interval, step)
-    return {series.labels["slo"]: series for series in answer}
+# ---- Asking ----
 
 
-def _good_and_total(events: PromEvents, total: float, part: float) -> tuple[float, float]:
-    """Return counts that can be: ``increase`` extrapolates, so a part may come out a little above its whole."""
-    total = max(0.0, total)
-    part = min(max(0.0, part), total)
-    return (part if events.good else total - part), total
-
-
-def _values(series: Series | None) -> dict[int, float]:
-    if series is None:
+def _read_together(prom: PromClient, objectives: Sequence[Objective], interval: Interval) -> dict[str, Reading]:
+    """Return the readings of all by two queries; of none when one of them is refused, too slow or warned of."""
+    try:
+        jobs = [_Job(item, interval) for item in objectives]
+        for asked in (_Job.presence, _Job.counting):
+            query = " or ".join(
+                f'label_replace({expression}, "{_PART}", "{place} {name}", "", "")'
+                for place, job in enumerate(jobs)
+                for name, expression in asked(job).items()
+            )
+            answer = prom.range(query, _moments(interval), BUCKET)
+            if answer.warnings:
+                return {}
+            for series in answer:
+                place, name = series.labels[_PART].split()
+                jobs[int(place)].take(name, series)
+    except (DependencyError, InputError):
         return {}
-    known = np.isfinite(series.values)
-    return dict(zip(series.times[known].astype(int).tolist(), series.values[known].tolist(), strict=True))
+    return {job.objective.id: job.reading() for job in jobs}
 
 
-def _seconds_seen(series: Series | None, interval: Interval) -> dict[int, float]:
-    """Return seconds seen by the end of the bucket, for buckets in which something was seen."""
-    if series is None:
-        return {}
-    since, length = int(interval.since.timestamp()), int(BUCKET.total_seconds())
-    index = (series.times.astype(int) - since - 1) // length
-    places, minutes = np.unique(index, return_counts=True)
-    seconds = minutes * _LOOK_EVERY.total_seconds()
-    return {
-        since + (place + 1) * length: float(value)
-        for place, value in zip(places.tolist(), seconds.tolist(), strict=True)
-    }
+def _read_alone(prom: PromClient, objective: Objective, interval: Interval) -> Reading:
+    warnings: list[str] = []
+    try:
+        job = _Job(objective, interval)
+        for asked in (_Job.presence, _Job.counting):
+            for name, expression in asked(job).items():
+                for page in _pages(_moments(interval), _PAGE):
+                    for series in _page(prom, expression, page, warnings):
+                        job.take(name, series)
+    except (DependencyError, InputError) as error:
+        return Reading(error=error)
+    return job.reading(warnings)
 
 
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _page(prom: PromClient, query: str, page: Interval, warnings: list[str]) -> list[Series]:
+    """Return one page, and one that is too much for Prometheus in halves; adds to *warnings*."""
+    try:
+        answer = prom.range(query, page, BUCKET)
+    except (DependencyError, InputError):
+        if page.length <= _SMALLEST_PAGE or not prom.is_ready():
+            raise
+        half = page.length // BUCKET // 2 * BUCKET
+        return [series for part in _pages(page, half) for series in _page(prom, query, part, warnings)]
+    warnings += answer.warnings
+    return answer
+
+
+def _pages(interval: Interval, length: timedelta) -> Iterator[Interval]:
+    since = interval.since
+    while since < interval.until:
+        yield Interval(since, min(interval.until, since + length))
+        since += length
+
+
+def _moments(interval: Interval) -> Interval:
+    """Return the interval of a query that has both ends of *interval*: a bucket is computed at its end."""
+    return Interval(interval.since, interval.until + timedelta(seconds=1))
+
+
+# ---- What is asked of one objective, and what the answers mean ----
+
+
+class _Job:
+    """The reading of one objective: first when its source was seen, then how much happened."""
+
+    def __init__(self, objective: Objective, interval: Interval) -> None:
+        self.objective = objective
+        self._indicator = cast("PromIndicator", objective.indicator)
+        self._events = compiled(self._indicator, objective.group_by)
+        self._since_s = int(interval.since.timestamp())
+        self._buckets = interval.length // BUCKET
+        self._answers: dict[str, dict[str, Numbers]] = {}
+
+    def presence(self) -> dict[str, str]:
+        """Return what tells when the source was seen, by names of our own."""
+        events, selector, asked = self._events, selector_of(self._events.total), {}
+        if selector is not None:
+            asked["scrapes"] = self._by("max", f"count_over_time({selector}[{as_length(BUCKET - _JUST)}])")
+        if selector is None or events.present is not None:
+            present = with_window(events.present or events.total, BUCKET)
+            asked["minutes"] = self._by("max", f"count_over_time((\n{present}\n)[{as_length(_MINUTES)}:1m])")
+        return asked
+
+    def counting(self) -> dict[str, str]:
+        """Return what tells how much happened, once it is known when the source was seen."""
+        asked = {}
+        for name, expression in (("total", self._events.total), ("part", _part_of(self._events))):
+            asked[name] = self._by("sum", f"\n{with_window(expression, self._window)}\n")
+            counter = counter_of(expression)
+            if counter is not None:
+                asked[f"{name}_counter"] = self._by("sum", counter)
+        return asked
+
+    def take(self, name: str, series: Series) -> None:
+        """Keep what was answered: a value at each bound of a bucket, NaN for none, infinity for none that counts."""
+        key = group_key(series.labels, self.objective.group_by)
+        values = self._answers.setdefault(name, {}).setdefault(key, np.full(self._buckets + 1, np.nan))
+        places = (series.times.astype(np.int64) - self._since_s) // BUCKET_S
+        values[places] = np.where(np.isfinite(series.values), series.values, np.inf)
+
+    def reading(self, warnings: Sequence[str] = ()) -> Reading:
+        """Return what the answers mean."""
+        seen = self._seconds_seen()
+        found = {
+            key: (self._counted("total", key), self._counted("part", key), seen.get(key, seen.get(WHOLE)))
+            for key in {*self._answers.get("total", ()), *self._answers.get("part", ()), *seen}
+        }
+        known = {key: (*counted, seconds) for key, (*counted, seconds) in found.items() if seconds is not None}
+        if not known:
+            return Reading(warnings=warnings)
+        totals, parts, seconds = (np.stack(values) for values in zip(*known.values(), strict=True))
+        groups, too_many = kept_groups(known)
+        counts = {key: self._counts(*known[key]) for key in groups}
+        counts[WHOLE] = self._counts(totals.sum(axis=0), parts.sum(axis=0), seconds.max(axis=0))
+        return Reading(counts, [*dict.fromkeys(warnings), *too_many])
+
+    @property
+    def _scrape_s(self) -> float | None:
+        """Return how far scrapes are apart; None when that cannot be told."""
+        counts = np.concatenate([[], *self._answers.get("scrapes", {}).values()])
+        counts = counts[counts > 0]
+        if not len(counts):
+            return None
+        apart_s = BUCKET_S / float(np.median(counts))
+        return float(_USUAL_SCRAPES_S[np.argmin(np.abs(np.log(_USUAL_SCRAPES_S / apart_s)))])
+
+    @property
+    def _window(self) -> timedelta:
+        """Return the window of a bucket: with one scrape more, but not with two."""
+        scrape_s = self._scrape_s
+        if scrape_s is None or isinstance(self._indicator, RawRatio):
+            return BUCKET
+        return BUCKET + timedelta(seconds=scrape_s) - _JUST
+
+    def _by(self, operator: str, expression: str) -> str:
+        return together(operator, expression, self.objective.group_by)
+
+    def _seconds_seen(self) -> dict[str, Numbers]:
+        """Return for how long each group was seen in each bucket, 0 to 300 seconds."""
+        name, each_s = ("minutes", 60.0) if "minutes" in self._answers else ("scrapes", self._scrape_s or 0.0)
+        return {
+            key: np.minimum(BUCKET_S, np.nan_to_num(values[1:]) * each_s)
+            for key, values in self._answers.get(name, {}).items()
+        }
+
+    def _counted(self, name: str, key: str) -> Numbers:
+        """Return how much happened in each bucket; infinity where that cannot be told."""
+        expression = self._events.total if name == "total" else _part_of(self._events)
+        scale = BUCKET / self._window if has_window(expression) else 1.0
+        if isinstance(self._indicator, RawRatio):
+            scale = 1.0
+        if self._events.per_second:
+            scale = BUCKET_S
+        nothing = np.full(self._buckets + 1, np.nan)
+        grown = self._answers.get(name, {}).get(key, nothing)[1:] * scale
+        counter = self._answers.get(f"{name}_counter", {}).get(key, nothing)
+        with np.errstate(invalid="ignore"):
+            rise = np.diff(counter)
+            is_exact = (rise >= grown * (1 - _SLACK)) & (rise <= grown * (self._window / BUCKET) * (1 + _SLACK))
+        return np.nan_to_num(np.where(is_exact, rise, grown), posinf=np.inf, neginf=np.inf)
+
+    def _counts(self, total: Numbers, part: Numbers, seconds: Numbers) -> Counts:
+        """Return the buckets that were measured."""
+        ends = self._since_s + np.arange(1, self._buckets + 1) * BUCKET_S
+        is_known = (seconds > 0) & np.isfinite(total) & np.isfinite(part)
+        good, total = _good_and_total(self._events, total[is_known], part[is_known])
+        if isinstance(self._indicator, RawRatio):
+            good, total = good / total, np.ones_like(total)
+        return Counts(ends[is_known] - BUCKET_S, good, total, seconds[is_known])
+
+
+def _part_of(events: PromEvents) -> str:
+    return events.good or events.bad or ""
+
+
+def _good_and_total(events: PromEvents, total: Numbers, part: Numbers) -> tuple[Numbers, Numbers]:
+    """Return counts that can be: extrapolated, a part may come out a little above its whole."""
+    total = np.maximum(0.0, total)
+    part = np.clip(part, 0.0, total)
+    return (part if events.good is not None else total - part), total

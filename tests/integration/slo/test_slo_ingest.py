@@ -7,53 +7,31 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, utc_now
-from analytics.slo import SourceKind, ingest, ledger, measure, objective, objectives
+from analytics.slo import ingest, ledger, measure, objective
 from analytics.slo.ledger import Bucket
-from analytics.slo.model import BUCKET
-from analytics.slo.sources.prometheus import prometheus_buckets
+from analytics.slo.model import BUCKET, WHOLE
 from analytics.sources.prometheus import PromClient
 from analytics.store.engine import session_scope
-from analytics.store.tables import Cursor, SloBucket1h, SloBucket5m, WorkItem
+from analytics.store.tables import SloBucket1h, SloBucket5m, WorkItem
+from analytics.store.tables.slos import SloReading
 from dashboard.processes.servers import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 API = "api_availability"
+EXACT = "assessment_completion_rate"
 
 
-def rows(engine: Engine, slo_id: str) -> dict[datetime, SloBucket5m]:
+def rows(engine: Engine, slo_id: str, group_key: str = WHOLE) -> dict[datetime, SloBucket5m]:
     with session_scope(engine) as session:
-        found = session.scalars(select(SloBucket5m).where(SloBucket5m.slo_id == slo_id)).all()
-        return {row.bucket_start: row for row in found}
+        wanted = select(SloBucket5m).where(SloBucket5m.slo_id == slo_id, SloBucket5m.group_key == group_key)
+        return {row.bucket_start: row for row in session.scalars(wanted).all()}
 
 
-def test_counts_of_prometheus_are_those_that_were_scraped(prom: PromClient, known_start: datetime) -> None:
-    interval = Interval(known_start, known_start + 3 * HOUR)
-    found = {(item.slo_id, item.start): item for item in prometheus_buckets(prom, list(objectives()), interval)}
-    quiet = found[API, known_start + 10 * MINUTE]
-    assert (quiet.good, quiet.total, quiet.measured_s) == (pytest.approx(600), pytest.approx(600), 300)
-    incident = found[API, known_start + HOUR + 5 * MINUTE]
-    assert incident.total - incident.good == pytest.approx(30)
-    assert incident.total == pytest.approx(630)
-    restarted = found[API, known_start + HOUR + 35 * MINUTE]
-    assert restarted.total == pytest.approx(600)
-    fast = found["api_latency_p95", known_start + 10 * MINUTE]
-    assert (fast.good, fast.total) == (pytest.approx(285), pytest.approx(300))
-    assert found["api_latency_p99", fast.start].good == pytest.approx(300)
-
-
-def test_time_in_which_nothing_was_seen_is_not_measured(prom: PromClient, known_start: datetime) -> None:
-    interval = Interval(known_start, known_start + 3 * HOUR)
-    found = {item.start: item for item in prometheus_buckets(prom, [objective(API)], interval)}
-    assert known_start + 2 * HOUR + 10 * MINUTE not in found
-    assert sum(item.measured_s for item in found.values()) == pytest.approx(10_800 - 900, abs=60)
-
-
-def test_an_objective_without_series_has_no_buckets(prom: PromClient, known_start: datetime) -> None:
-    interval = Interval(known_start, known_start + HOUR)
-    assert prometheus_buckets(prom, [objective("cache_hit_rate")], interval) == []
-    assert prometheus_buckets(prom, [objective("llm_api_success_rate")], interval) == []
+def noted(engine: Engine, slo_id: str) -> SloReading:
+    with session_scope(engine) as session:
+        return session.get_one(SloReading, slo_id)
 
 
 def test_one_objective_is_measured_straight_from_prometheus(
@@ -72,7 +50,7 @@ def test_a_second_reading_writes_the_same_and_goes_on_where_the_first_ended(
     engine: Engine, prom: PromClient, known_start: datetime
 ) -> None:
     first = ingest(engine, prom, now=known_start + HOUR + timedelta(seconds=61))
-    assert first.until[SourceKind.PROMETHEUS] == known_start + HOUR
+    assert first.until[API] == known_start + HOUR
     assert first.failed == {}
     kept = rows(engine, API)
     assert max(kept) == known_start + HOUR - BUCKET
@@ -84,7 +62,7 @@ def test_a_second_reading_writes_the_same_and_goes_on_where_the_first_ended(
     ingest(engine, prom, now=known_start + 2 * HOUR)
     assert max(rows(engine, API)) == known_start + 2 * HOUR - 2 * BUCKET
     with session_scope(engine) as session:
-        hour = session.get_one(SloBucket1h, (API, known_start + HOUR))
+        hour = session.get_one(SloBucket1h, (API, WHOLE, known_start + HOUR))
         fives = [row for start, row in rows(engine, API).items() if start >= known_start + HOUR]
         assert hour.total == pytest.approx(sum(row.total for row in fives))
         assert hour.good == pytest.approx(sum(row.good for row in fives))
@@ -102,10 +80,13 @@ def test_a_prometheus_that_is_away_leaves_the_rest_and_is_read_on_later(
     ingest(engine, prom, now=now - 30 * MINUTE)
     with PromClient(f"http://127.0.0.1:{free_port()}") as away:
         report = ingest(engine, away, now=now)
-    assert "did not answer" in report.failed[SourceKind.PROMETHEUS]
-    assert SourceKind.POSTGRES in report.until
+    assert "did not answer" in report.failed[API]
+    assert EXACT in report.until
+    assert "did not answer" in (noted(engine, API).error or "")
+    assert noted(engine, API).read_until == now - 35 * MINUTE
     assert max(rows(engine, API)) == now - 40 * MINUTE
     ingest(engine, prom, now=now + MINUTE)
+    assert noted(engine, API).error is None
     kept = rows(engine, API)
     assert max(kept) == now - BUCKET
     assert set(kept) >= {known_start + place * BUCKET for place in range(12)}
@@ -113,13 +94,10 @@ def test_a_prometheus_that_is_away_leaves_the_rest_and_is_read_on_later(
 
 def test_without_prometheus_the_exact_objectives_are_kept(engine: Engine) -> None:
     report = ingest(engine, None, now=utc_now())
-    assert list(report.until) == [SourceKind.POSTGRES]
+    assert set(report.until) == {EXACT, "llm_api_success_rate"}
     with session_scope(engine) as session:
-        assert session.scalars(select(Cursor.name)).all() == ["slo.postgres"]
-        assert set(session.scalars(select(SloBucket5m.slo_id))) == {
-            "assessment_completion_rate",
-            "llm_api_success_rate",
-        }
+        assert set(session.scalars(select(SloReading.slo_id))) == set(report.until)
+        assert set(session.scalars(select(SloBucket5m.slo_id))) == set(report.until)
 
 
 def test_assessments_count_when_they_end(engine: Engine, known_start: datetime) -> None:
@@ -136,13 +114,13 @@ def test_assessments_count_when_they_end(engine: Engine, known_start: datetime) 
         ):
             session.add(WorkItem(kind=kind, title="t", status=status, origin=origin, finished_at=finished_at))
     ingest(engine, None, now=known_start + 6 * MINUTE)
-    row = rows(engine, "assessment_completion_rate")[known_start]
+    row = rows(engine, EXACT)[known_start]
     assert (row.good, row.total, row.measured_s) == (2, 3, 300)
     with session_scope(engine) as session:
         late = session.scalars(select(WorkItem).where(WorkItem.status == "open")).one()
         late.status, late.finished_at = "failed", ends
     ingest(engine, None, now=known_start + 11 * MINUTE)
-    row = rows(engine, "assessment_completion_rate")[known_start]
+    row = rows(engine, EXACT)[known_start]
     assert (row.good, row.total) == (2, 4)
 
 
@@ -154,4 +132,4 @@ def test_old_buckets_go_and_their_hours_stay(engine: Engine, known_start: dateti
     ingest(engine, None, now=known_start + HOUR)
     assert set(rows(engine, API)) == {known_start}
     with session_scope(engine) as session:
-        assert session.get_one(SloBucket1h, (API, old)).total == 1
+        assert session.get_one(SloBucket1h, (API, WHOLE, old)).total == 1

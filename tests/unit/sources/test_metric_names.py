@@ -11,7 +11,8 @@ from analytics.core import telemetry
 from analytics.kpi.model import CounterSource, QuantileSource
 from analytics.kpi.registry import registry
 from analytics.slo.defaults import objectives
-from analytics.slo.model import PromEvents
+from analytics.slo.model import CompositeEvents, SqlEvents
+from analytics.slo.sources.compile import compiled
 
 _SELECTOR = re.compile(r"(helmsight_\w+)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
@@ -20,9 +21,9 @@ _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
 def expressions() -> list[str]:
     found: list[str] = []
     for item in objectives():
-        if isinstance(item.indicator, PromEvents):
-            parts = (item.indicator.total, item.indicator.present, item.indicator.good, item.indicator.bad)
-            found += [part for part in parts if part]
+        if not isinstance(item.indicator, SqlEvents | CompositeEvents):
+            events = compiled(item.indicator)
+            found += [part for part in (events.total, events.present, events.good, events.bad) if part]
     for kpi in registry():
         if isinstance(kpi.measure, CounterSource):
             found += [part for part in (kpi.measure.value, kpi.measure.total) if part]

@@ -6,7 +6,7 @@ hold secrets are refused. A superuser's rights are put down first. Values come a
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,19 +16,13 @@ from psycopg.rows import tuple_row
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from analytics.core.errors import DependencyError, InputError, InvariantError, PolicyError
+from analytics.core.errors import DependencyError, InputError, InvariantError
 from analytics.store.engine import translated
+from analytics.store.guarded import LIMITS, READ_ONLY, check_plan
 from worker.runtime import NodeTimeoutError
 from worker.workflow.node_kind import Idempotence, NodeCall, NodeKind, Transport
 
 MAX_ROWS = 10_000
-SECRET_TABLES = frozenset({"app_user", "api_token", "user_session", "login_failure", "pg_authid", "pg_shadow"})
-
-_READ_ONLY = text("SET TRANSACTION READ ONLY")
-_LIMITS = text(
-    "SELECT set_config('statement_timeout', :timeout_ms, true), set_config('role', CASE WHEN rolsuper"
-    " THEN 'pg_read_all_data' ELSE 'none' END, true) FROM pg_roles WHERE rolname = session_user"
-)
 
 
 async def _run(call: NodeCall) -> dict[str, Any]:
@@ -39,8 +33,8 @@ async def _run(call: NodeCall) -> dict[str, Any]:
     most = call.config.get("max_rows", 1000)
     with translated():
         async with engine.connect() as connection:
-            await connection.execute(_READ_ONLY)
-            await connection.execute(_LIMITS, {"timeout_ms": str(timeout_ms)})
+            await connection.execute(READ_ONLY)
+            await connection.execute(LIMITS, {"timeout_ms": str(timeout_ms)})
             try:
                 answer = await _ask(connection, call, most)
             except psycopg.Error as error:
@@ -61,7 +55,7 @@ async def _ask(connection: AsyncConnection, call: NodeCall, most: int) -> dict[s
     statement, values = _bound(connection, call.config["sql"], call.config.get("params", {}))
     async with driver.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values, prepare=True)
-        _check_plan((await cursor.fetchone())[0])
+        check_plan((await cursor.fetchone())[0])
         await cursor.execute(f"DECLARE answer NO SCROLL CURSOR FOR {statement}", values, prepare=True)
         await cursor.execute(f"FETCH {most + 1} FROM answer")
         columns = [column.name for column in cursor.description]
@@ -82,22 +76,6 @@ def _bound(connection: AsyncConnection, sql: str, params: Mapping[str, Any]) -> 
     if nested:
         raise InputError(f"The parameter {nested[0]!r} is an object; bind its parts. The statement was not run.")
     return str(compiled), values
-
-
-def _check_plan(plans: list[dict[str, Any]]) -> None:
-    for plan in plans:
-        for name in _relations(plan["Plan"]):
-            if name in SECRET_TABLES:
-                raise PolicyError(f"The statement reads {name}, which holds secrets; it was not run.")
-
-
-def _relations(plan: Mapping[str, Any]) -> Iterator[str]:
-    open_plans = [plan]
-    while open_plans:
-        current = open_plans.pop()
-        if "Relation Name" in current:
-            yield current["Relation Name"]
-        open_plans += current.get("Plans", [])
 
 
 def _check_columns(columns: list[str]) -> None:
