@@ -100,10 +100,14 @@ def _read_file(path: Path, problems: Problems) -> AlertWindows | None:
 
 
 def _read_windows(root: Fields) -> AlertWindows | None:
-    if root.text("apiVersion") != "sloth.slok.dev/v1" or root.text("kind") != "AlertWindows":
+    spec: Fields | None = root
+    if root.text("version") == "alertWindows/v1":
+        root.ignore("version")
+    elif (root.text("apiVersion"), root.text("kind")) == ("sloth.slok.dev/v1", "AlertWindows"):
+        spec = root.mapping("spec", required=True)
+    else:
         root.error("apiVersion", "these are no windows", "apiVersion: sloth.slok.dev/v1, kind: AlertWindows")
         return None
-    spec = root.mapping("spec", required=True)
     if spec is None:
         return None
     period = spec.duration("sloPeriod", required=True)

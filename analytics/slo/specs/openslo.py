@@ -341,4 +341,4 @@ def _composite(frame: _Frame, weights: list[tuple[Objective, Decimal]]) -> Objec
     whole = sum((weight for _, weight in weights), Decimal(0))
     target = sum((objective.target * weight for objective, weight in weights), Decimal(0)) / whole
     members = tuple(Member(objective.id, weight) for objective, weight in weights)
-    return frame.objective(CompositeEvents(CompositeMode.BURN_SUM, members), round(target, 9), Slices())
+    return frame.objective(CompositeEvents(CompositeMode.BURN_SUM, members), round(target, 9).normalize(), Slices())

@@ -1,5 +1,6 @@
 """Pyrra's Kubernetes form read into objectives."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from analytics.core.errors import InputError
@@ -88,44 +89,44 @@ def _read_indicator(spec: Fields) -> tuple[PromIndicator, tuple[str, ...]] | Non
         return None
     part.close(is_lenient=True)
     grouping = body.texts("grouping")
-    indicator = kind[1](body)
+    indicator = kind[1](body, grouping)
     body.close(is_lenient=True)
     return (indicator, grouping) if indicator else None
 
 
-def _read_ratio(body: Fields) -> PromIndicator | None:
+def _read_ratio(body: Fields, grouping: Sequence[str]) -> PromIndicator | None:
     bad, total = _metric(body, "errors"), _metric(body, "total")
     if not (bad and total):
         return None
     if bad == total:
         body.problems.forgive(body.at("errors"), "it is the same as total", "count only bad events")
-    return PromEvents(_counted(total), bad=_counted(bad), present=f"count({_spelled(total)})")
+    return _events(total, grouping, bad=bad)
 
 
-def _read_latency(body: Fields) -> PromIndicator | None:
+def _read_latency(body: Fields, grouping: Sequence[str]) -> PromIndicator | None:
     good, total = _metric(body, "success"), _metric(body, "total")
     if not (good and total):
         return None
     bound = good.matcher_of("le")
     if bound is None:
         body.problems.forgive(body.at("success.metric"), "it has no bound", 'add a matcher such as le="0.5"')
-        return PromEvents(_counted(total), good=_counted(good), present=f"count({_spelled(total)})")
+        return _events(total, grouping, good=good)
     threshold = body.problems.built(body.at("success.metric"), lambda: number(bound))
     histogram = good.metric.removesuffix("_bucket")
     is_plain = total.metric == f"{histogram}_count" and good.without("le") == total.matchers and not good.offset
     if threshold is None or not is_plain or total.offset:
-        return PromEvents(_counted(total), good=_counted(good), present=f"count({_spelled(total)})")
+        return _events(total, grouping, good=good)
     return LatencyEvents(histogram, threshold, total.matchers)
 
 
-def _read_native(body: Fields) -> PromIndicator | None:
+def _read_native(body: Fields, _: Sequence[str]) -> PromIndicator | None:
     total, latency = _metric(body, "total"), body.duration("latency", required=True)
     if not (total and latency):
         return None
     return NativeLatencyEvents(total.metric, Decimal(str(latency.total_seconds())), total.matchers)
 
 
-def _read_boolean(body: Fields) -> PromIndicator | None:
+def _read_boolean(body: Fields, _: Sequence[str]) -> PromIndicator | None:
     metric = _selector(body)
     return BooleanEvents(metric.metric, metric.matchers) if metric else None
 
@@ -171,13 +172,22 @@ def _selector(part: Fields) -> Selector | None:
         return None
 
 
+def _events(
+    total: Selector, grouping: Sequence[str], *, good: Selector | None = None, bad: Selector | None = None
+) -> PromEvents:
+    """Return events of counters, with the labels kept that the objective is grouped by."""
+    by = f" by ({', '.join(grouping)}) " if grouping else ""
+
+    def counted(metric: Selector | None) -> str | None:
+        return f"sum{by}(increase({_spelled(metric, '[{window}]')}))" if metric else None
+
+    present = f"count{by}({_spelled(total)})"
+    return PromEvents(counted(total) or "", present, good=counted(good), bad=counted(bad))
+
+
 def _spelled(metric: Selector, window: str = "") -> str:
     matchers = f"{{{metric.matchers}}}" if metric.matchers else ""
     return f"{metric.metric}{matchers}{window}{f' {metric.offset}' if metric.offset else ''}"
-
-
-def _counted(metric: Selector) -> str:
-    return f"sum(increase({_spelled(metric, '[{window}]')}))"
 
 
 def _labels(labels: object) -> dict[str, str]:
