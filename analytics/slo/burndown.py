@@ -95,18 +95,22 @@ def _drawn(history: History, *, lead: History, points: int) -> BurnDown:
     so_far, seen = history.between(np.zeros_like(last), last)
     is_known = _measured(history, first, last)
     left = _shares(seen - so_far, history.totals()[1], history.objective.budget_ratio)
+    remaining = [
+        (ends[place - 1], value if known else None)
+        for place, value, known in zip(last.tolist(), left, is_known.tolist(), strict=True)
+    ]
+    rolling = _rolling(history, lead, last)
+    if rolling and history.interval.length == history.objective.period:
+        rolling[-1] = remaining[-1]  # the same window; steps of an hour are not exact where it begins within one
     return BurnDown(
         objective=history.objective,
         interval=history.interval,
-        remaining=[
-            (ends[place - 1], value if known else None)
-            for place, value, known in zip(last.tolist(), left, is_known.tolist(), strict=True)
-        ],
+        remaining=remaining,
         bad=[
             (starts[place], value if known else None)
             for place, value, known in zip(first.tolist(), (total - good).tolist(), is_known.tolist(), strict=True)
         ],
-        rolling=_rolling(history, lead, last),
+        rolling=rolling,
         gaps=_gaps(history),
         excluded=_stretches(history, history.excluded_s >= history.step.total_seconds()),
     )

@@ -149,6 +149,7 @@ def explain_burn(session: Session, slo_id: str, *, now: datetime, interval: Inte
     recent = Interval(span.until - max(windows_of(objective) | set(BURN_WINDOWS)), span.until)
     history, lately = read(session, [Want(objective, span, step), Want(objective, recent)])
     happened = list_annotations(session, span, service=objective.service)
+    with_its_end = Interval(span.since, span.until + timedelta(microseconds=1))
     return BurnExplanation(
         objective=objective,
         interval=span,
@@ -158,7 +159,7 @@ def explain_burn(session: Session, slo_id: str, *, now: datetime, interval: Inte
         hours=dearest(history),
         groups=_groups(history, status.groups),
         annotations=sorted(annotation_costs(history, happened), key=lambda cost: -cost.minutes),
-        alerts=list_alerts(session, slo_id=slo_id, interval=span, limit=MAX_LIMIT),
+        alerts=list_alerts(session, slo_id=slo_id, interval=with_its_end, limit=MAX_LIMIT),
     )
 
 
