@@ -27,10 +27,11 @@ _MINUTE = timedelta(seconds=60)
 
 
 @question(fresh_for=_MINUTE)
-def slo_period_report(context: AppContext, period: str, zone: str) -> PeriodReport:
-    """Return the report of a period."""
+def slo_period_report(context: AppContext, period: str, zone: str, slo_id: str | None = None) -> PeriodReport:
+    """Return the report of a period, over all objectives or one."""
+    ids = None if slo_id is None else [slo_id]
     with session_scope(context.engine) as session:
-        return period_report(session, now=utc_now(), period=period, zone=zone)
+        return period_report(session, now=utc_now(), period=period, zone=zone, ids=ids)
 
 
 @question(fresh_for=_SOON)

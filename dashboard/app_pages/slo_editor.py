@@ -398,7 +398,10 @@ def draw_save(draft: Draft, checked: Checked, stored: Stored, trial: Trial | Non
         is_allowed = may(stored, checked.objective)
         is_behind = draft.base != stored.base
         note = st.text_input(
-            "Why (for the history)", key=f"slo_editor.note.{place}", max_chars=200, disabled=not is_allowed
+            "Why (for the history)",
+            key=f"slo_editor.note.{place}.{stored.base}",
+            max_chars=200,
+            disabled=not is_allowed,
         )
         is_ready = is_allowed and checked.objective is not None and draft.is_changed and not is_behind
         label = "Save objective" if slo_id is None else f"Save as revision {stored.base + 1}"
@@ -409,6 +412,8 @@ def draw_save(draft: Draft, checked: Checked, stored: Stored, trial: Trial | Non
             st.caption(f":material/lock: Saving needs the role {role.label}; nothing is kept.")
         elif checked.problems:
             st.caption(":material/error: Mend what is wrong first.")
+        elif is_behind:
+            st.caption(":material/call_split: Decide above whose text to go on with.")
 
 
 def draw_suggestion(trial: Trial) -> None:

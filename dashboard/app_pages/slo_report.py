@@ -59,9 +59,12 @@ def take(name: str | None) -> None:
 
 def draw() -> None:
     with states.loading(500):
-        answer = slo_questions.slo_period_report(name, zone)
+        answer = slo_questions.slo_period_report(name, zone, only)
     report = states.settle(answer, "The report")
     if report is None:
+        return
+    if only is not None and not report.lines:
+        states.missing(f"There is no objective called {only!r} in use.")
         return
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.header(formats.escaped(title), anchor=False, width="content")
@@ -76,9 +79,13 @@ def draw() -> None:
     states.as_of(answer)
 
 
-st.page_link(
-    str(page_of("slos").path), label="All objectives", icon=":material/arrow_back:", query_params=query(filters)
-)
-st.caption("The report has a period of its own; the time range above does not move it.")
+only = st.query_params.get("id")
+if only is None:
+    page, label = page_of("slos"), "All objectives"
+else:
+    page, label = page_of("slo"), "The objective's page"
+st.page_link(str(page.path), label=label, icon=":material/arrow_back:", query_params=query(filters, id=only))
+whose = "one objective" if only else "all objectives"
+st.caption(f"Of {whose}, over a period of its own; the time range above does not move it.")
 name, zone, title = choose()
 guard.live(draw, name="slo_report", every=None)

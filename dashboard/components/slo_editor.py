@@ -99,7 +99,7 @@ def badges(draft: Draft, checked: Checked) -> str:
     usable = (
         f":red-badge[:material/error: {formats.plural(count, 'problem')}]"
         if count
-        else ":green-badge[:material/check_circle: Can be saved]"
+        else ":green-badge[:material/check_circle: No mistakes]"
     )
     if draft.stored is None:
         return f"{usable} :orange-badge[:material/edit: New, not saved]"

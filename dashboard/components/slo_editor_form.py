@@ -9,6 +9,7 @@ import streamlit as st
 from analytics.core.source import plain_scalar
 from analytics.slo.model import CalendarUnit, CompositeMode
 from dashboard import formats
+from dashboard.components.slo_editor import NEVER
 
 Change = Callable[[str, Any], None]
 """Puts a value at a place in the text; None takes it out."""
@@ -21,8 +22,8 @@ class Field:
     path: str
     """Keys with dots between them."""
     label: str
-    kind: Literal["line", "lines", "query", "value", "count", "words"] = "line"
-    """Text, several lines of it, a query, text or number, a whole number, or a list of words."""
+    kind: Literal["line", "lines", "query", "value", "wait", "count", "words"] = "line"
+    """Text, several lines of it, a query, text or number, a time or never, a whole number, or a list of words."""
     hint: str | None = None
     empty: str | None = None
     """What counts when nothing is given."""
@@ -53,11 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "events": Kind(
         "Events counted by Prometheus",
         _EVENTS,
-        (
-            Field("total", "All events", "query", hint=_WINDOW_HINT),
-            Field("bad", "Bad events", "query", hint="Give the bad or the good ones, not both."),
-            Field("good", "Good events", "query", hint="Give the bad or the good ones, not both."),
-        ),
+        (Field("total", "All events", "query", hint=_WINDOW_HINT),),
     ),
     "latency": Kind(
         "Latency, classic histogram",
@@ -108,8 +105,10 @@ _ALERTS = (
         hint="Fewer in the long window never alert: noise of quiet services. 0 for no guard.",
         empty="3",
     ),
-    Field("alerting.no_data_after", "No data alerts after", "value", hint="Such as 30m; null for never.", empty="30m"),
+    Field("alerting.no_data_after", "No data alerts after", "wait", hint="Such as 30m, or never.", empty="30m"),
 )
+_SIDES = {"bad": "Bad events", "good": "Good events"}
+_NEVER_WORD = "never"
 _ROLLING, _CALENDAR = "rolling", "calendar"
 _SLICED = {"timeslices": "Slices of time, good or bad", "ratio_timeslices": "Slices of time, each with its share"}
 _BUDGETS = {"occurrences": "Events", **_SLICED}
@@ -192,6 +191,8 @@ class Form:
             return
         for field in KINDS[name].fields:
             self._field(Field(f"indicator.{name}.{field.path}", field.label, field.kind, field.hint, field.empty))
+        if name == "events":
+            self._draw_side()
         if name == "sql":
             st.caption(
                 ":material/info: `at` is a time, `good` true or false; further text columns are labels to group by."
@@ -199,6 +200,16 @@ class Form:
             )
         if name == "composite":
             self._draw_members(others)
+
+    def _draw_side(self) -> None:
+        """Draw the query of the bad events, or that of the good ones: one of them says all."""
+        path = "indicator.events"
+        side = "good" if self._value(f"{path}.good") is not None else "bad"
+        query = self._value(f"{path}.{side}")
+        body = {name: part for name, part in dict(self._value(path) or {}).items() if name not in _SIDES}
+        self._choice("Told apart by", _SIDES, side, put=lambda to: self._change(path, {**body, to: query}))
+        self._field(Field(f"{path}.{side}", _SIDES[side], "query", hint=_WINDOW_HINT))
+        self._draw_problems(path)
 
     def _draw_members(self, others: Mapping[str, str]) -> None:
         mode = str(self._value("indicator.composite.mode") or CompositeMode.WEIGHTED)
@@ -250,6 +261,8 @@ class Form:
     def _field(self, field: Field) -> None:
         key = f"{self._key}.{field.path}"
         value = self._value(field.path)
+        if field.kind == "wait" and value is None and self._has(field.path):
+            value = _NEVER_WORD
         shared: dict[str, Any] = {
             "key": key,
             "help": field.hint,
@@ -292,6 +305,11 @@ class Form:
             if str(problem.get("path", "")) == path:
                 st.markdown(f":red[:material/error: {formats.escaped(str(problem['reason']))}]")
 
+    def _has(self, path: str) -> bool:
+        outer, _, last = path.rpartition(".")
+        holder = self._value(outer)
+        return isinstance(holder, Mapping) and last in holder
+
     def _value(self, path: str) -> Any:
         value: Any = self._document
         for part in path.split("."):
@@ -303,6 +321,8 @@ def _read(field: Field, typed: Any) -> Any:
     """Return what stands in the document for what was typed; None for nothing."""
     if typed is None or typed in ("", []):
         return None
+    if field.kind == "wait" and str(typed).strip() == _NEVER_WORD:
+        return NEVER
     if field.kind == "value":
         return plain_scalar(str(typed).strip())
     return typed

@@ -49,6 +49,8 @@ class Trial:
     result: BacktestResult
     before: BacktestResult | None
     """What the stored objective would have done; None for a new one, or when it counts something else."""
+    is_different: bool
+    """Whether the draft's alerts are other ones than those of what is stored."""
     suggested: int | None
     """The guard with fewer false pages that loses no incident; None when the present one is as good."""
 
@@ -87,6 +89,7 @@ def judge(objective: Objective, stored: Objective | None, history: History, inci
         standing=what_if(history, incidents=incidents),
         result=result,
         before=before,
+        is_different=before is not None and (result.pages, result.tickets) != (before.pages, before.tickets),
         suggested=None if suggested == objective.alerting.min_bad else suggested,
     )
 
@@ -121,17 +124,21 @@ def draw_summary(trial: Trial) -> None:
         _figure("Tickets", len(result.tickets), None if before is None else len(before.tickets))
         known = len(result.detections)
         st.metric(
-            "Median delay",
-            "No incident" if not known else formats.duration(result.median_delay) if result.detected else "Not told",
-            f"{result.detected} of {known} told of" if known else None,
+            "Told after",
+            formats.DASH if not known else "Never" if not result.detected else formats.duration(result.median_delay),
+            f"{result.detected} of {formats.plural(known, 'incident')}" if known else "no incident noted",
             delta_color="off",
             delta_arrow="off",
-            help="From the start of a known incident to the first page or ticket about it.",
+            help="Median time from the start of a known incident to the first page or ticket about it.",
         )
-    st.caption(
-        f"{formats.duration(result.page_minutes * 60)} of paging in all."
-        + ("" if before is None else " Arrows compare with what is stored.")
-    )
+    words = [_paging(result)]
+    if before is not None and trial.is_different:
+        words.append(f"As saved now: {_paging(before).lower()} Arrows compare with that.")
+    st.caption(" ".join(words))
+
+
+def _paging(result: BacktestResult) -> str:
+    return f"{formats.duration(result.page_minutes * 60)} of paging." if result.pages else "Nobody paged."
 
 
 def _figure(label: str, value: int, before: int | None, *, hint: str | None = None) -> None:
@@ -146,9 +153,9 @@ def draw_standing(trial: Trial) -> None:
     """Draw how the objective would stand now, and the course of its budget."""
     now = trial.standing
     objective = trial.objective
-    with st.grid(4, min_column_width=120, gap="small", key="slo_editor.standing"):
+    with st.grid(4, min_column_width=100, gap="small", key="slo_editor.standing"):
         st.metric(
-            f"Indicator (target {formats.percent(objective.target)})",
+            "Indicator",
             formats.percent_against(now.sli, objective.target),
             None if now.margin is None else f"{now.margin * 100:+.3f} points",
         )
@@ -160,7 +167,7 @@ def draw_standing(trial: Trial) -> None:
             else f"{formats.number(now.budget.remaining_events)} of {formats.number(now.budget.total_events)}",
             delta_color="off",
             delta_arrow="off",
-            delta_description="may be bad",
+            help="The events that may still be bad, of those that might be at the traffic of the window.",
         )
         st.metric(
             "As time",
@@ -171,6 +178,7 @@ def draw_standing(trial: Trial) -> None:
     _draw_warnings(trial)
     course = burndown(trial.history.within(now.interval))
     alarms = [*trial.result.tickets, *trial.result.pages]
+    st.markdown("**Budget left**")
     charts.draw(
         Chart(
             alt=f"Error budget of the draft over its window; {_left(now)} is left",
@@ -183,6 +191,8 @@ def draw_standing(trial: Trial) -> None:
         ),
         key="slo_editor.chart.left",
     )
+    st.caption("Shaded red: it would have paged. Shaded amber: it would have opened a ticket.")
+    st.markdown("**Bad events**")
     charts.draw(
         Chart(
             alt="Bad events of the draft over its window",
@@ -194,7 +204,6 @@ def draw_standing(trial: Trial) -> None:
         ),
         key="slo_editor.chart.bad",
     )
-    st.caption("Shaded: red where it would have paged, amber where it would have opened a ticket.")
 
 
 def _draw_warnings(trial: Trial) -> None:
@@ -253,10 +262,9 @@ _ALARMS: list[Column[Alarm]] = [
     Column("Began", lambda alarm: alarm.started_at, "moment"),
     Column("Lasted", lambda alarm: formats.duration(alarm.minutes * 60), width="small"),
     Column("Why", _why, "state", width="small"),
-    Column("Spent before", lambda alarm: alarm.spent_before, "ratio", "Of the budget, when it fired.", "small"),
-    Column("Spent during", lambda alarm: alarm.spent_during, "ratio", width="small"),
+    Column("Before", lambda alarm: alarm.spent_before, "ratio", "Share of the budget spent when it fired.", "small"),
+    Column("During", lambda alarm: alarm.spent_during, "ratio", "Share spent while it fired.", "small"),
     Column("Peak burn", lambda alarm: slos.rate_words(alarm.peak_burn), width="small"),
-    Column("Bad", lambda alarm: alarm.bad, "number", width="small"),
 ]
 _DETECTIONS: list[Column[Detection]] = [
     Column("Incident", lambda found: found.incident.title or "Without a name"),
@@ -269,7 +277,7 @@ _PAIRS: list[Column[tuple[BurnPair, float]]] = [
     Column("Long window", lambda row: formats.duration(row[0].long), width="small"),
     Column("Short window", lambda row: formats.duration(row[0].short), width="small"),
     Column("Burns faster than", lambda row: f"{row[0].factor:.3g}x", width="small"),
-    Column("Budget spent by then", lambda row: row[1], "ratio", width="small"),
+    Column("Spends", lambda row: row[1], "ratio", "Share of the budget in the long window.", "small"),
 ]
 
 
@@ -344,7 +352,7 @@ def draw_targets(trial: Trial, rows: Sequence[WhatIf]) -> Decimal | None:
         "Target", list(by_target), value=own, format_func=formats.percent, key=f"slo_editor.target.{own}"
     )
     row, now = by_target[chosen], by_target[own]
-    with st.grid(4, min_column_width=120, gap="small", key="slo_editor.targets"):
+    with st.grid(4, min_column_width=100, gap="small", key="slo_editor.targets"):
         left, left_now = row.budget, now.budget
         st.metric("Would be", _met(row).word)
         st.metric(

@@ -95,9 +95,12 @@ def draw_verdict(report: PeriodReport) -> None:
         _count("Not known", now.unknown, before.unknown if is_known else None)
         _count("Budgets used up", now.budgets_exhausted, before.budgets_exhausted if is_known else None)
     span = words.span_text(report.before, report.zone)
-    st.caption(f"Arrows compare with the period before, {span}." if is_known else f"Nothing was measured in {span}.")
-    for note in words.notes_of(report):
-        st.caption(f":material/info: {note}")
+    against = (
+        f"Arrows compare with the period before, {span}."
+        if is_known
+        else f"Too little was measured in the period before, {span}, to compare with it."
+    )
+    st.caption(" ".join([against, *words.notes_of(report)]))
 
 
 def _count(label: str, value: int, before: int | None, *, is_good: bool = False, of: int | None = None) -> None:
@@ -111,9 +114,9 @@ _LINES: list[Column[Line]] = [
     Column("Verdict", lambda line: _VERDICTS[line.status.compliant], "state", width="small"),
     Column("Actual", lambda line: slos.indicator_words(line.status), width="small", help="Share of good events."),
     Column("Target", lambda line: slos.target_words(line.status.objective), width="small"),
-    Column("Margin", lambda line: _points(line.status.margin), width="small", help="Actual minus target."),
+    Column("Margin, points", lambda line: _points(line.status.margin), width="small", help="Actual minus target."),
     Column("Course", lambda line: [value for _, value in line.status.series], "trend", width="small"),
-    Column("Since before", lambda line: _points(line.sli_change), width="small", help="Against the period before."),
+    Column("Change, points", lambda line: _points(line.sli_change), width="small", help="Since the period before."),
     Column("Budget left", lambda line: slos.budget_words(line.status), width="small"),
     Column("Of", lambda line: " = ".join(filter(None, words.budget_parts(line.status))), help="The whole budget."),
     Column("Spent before", lambda line: _spent(line.spent_before), width="small", help="In the period before."),
@@ -144,7 +147,7 @@ def draw_lines(lines: Sequence[Line]) -> Line | None:
 
 
 def _points(change: float | None) -> str | None:
-    return None if change is None else words.points_text(change)
+    return None if change is None else words.points_text(change).removesuffix(" points")
 
 
 def _spent(share: float | None) -> str | None:
@@ -160,7 +163,11 @@ _COSTLY: list[Column[CostlyTime]] = [
     Column("Of the budget", lambda item: item.cost.share, "ratio", width="small"),
     Column("As an outage", lambda item: words.minutes_text(item.cost.minutes), width="small"),
     Column("Bad", lambda item: item.cost.bad, "number", width="small"),
-    Column("What happened then", lambda item: "; ".join(f"{row.kind}: {row.title}" for row in item.annotations)),
+    Column(
+        "What happened then",
+        lambda item: "; ".join(f"{row.kind}: {row.title}" for row in item.annotations) or None,
+        width="large",
+    ),
 ]
 _TAKEN_OUT: list[Column[TakenOut]] = [
     Column("Reason", lambda item: item.correction.reason),
@@ -210,7 +217,7 @@ def draw_method() -> None:
 
 def draw_downloads(report: PeriodReport) -> None:
     """Draw a button for each form of the report; it is written when it is clicked."""
-    with st.container(horizontal=True, gap="small", key="slo_report.downloads"):
+    with st.container(horizontal=True, gap="small", width="content", key="slo_report.downloads"):
         for form, (label, icon) in _FORMATS.items():
             make: Callable[[], str] = partial(render, report, form)
             st.download_button(
