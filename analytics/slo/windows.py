@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from math import exp, log
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -64,7 +65,8 @@ _SHARES = (
 # ---- Pairs ----
 
 
-def burn_pairs(*, budget_ratio: float, period: timedelta, grain: timedelta = BUCKET) -> list[BurnPair]:
+@lru_cache(maxsize=256)
+def burn_pairs(*, budget_ratio: float, period: timedelta, grain: timedelta = BUCKET) -> Sequence[BurnPair]:
     """Return the pairs of windows for an objective, fastest first, each reachable and each worth telling.
 
     For 28 and 30 days they are those of the workbook, for 7 days those with the shares 8, 12.5, 20 and 42 %. Between
@@ -94,7 +96,7 @@ def burn_pairs(*, budget_ratio: float, period: timedelta, grain: timedelta = BUC
             shorter = _whole(longer / _SHORT_PART, BUCKET, grain)
         if factor >= _WORTH_TELLING:
             pairs.append(BurnPair(severity, longer, shorter, factor, tier))
-    return pairs
+    return tuple(pairs)
 
 
 def pairs_of(objective: Objective) -> list[BurnPair]:
@@ -104,6 +106,7 @@ def pairs_of(objective: Objective) -> list[BurnPair]:
     slices of time, windows that follow from the target are whole slices.
     """
     policy = objective.alerting
+    pairs: Sequence[BurnPair]
     if policy.pairs is None:
         grain = BUCKET if objective.budgeting is Budgeting.OCCURRENCES else objective.slices.length
         pairs = burn_pairs(budget_ratio=objective.budget_ratio, period=objective.period, grain=grain)
