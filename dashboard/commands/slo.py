@@ -146,6 +146,9 @@ def take_in(files: Sequence[str], *, strict: bool, dry_run: bool, note: str) -> 
         revision = DASH if item["revision"] is None else str(item["revision"])
         table.rows.append((item["id"] or DASH, item["outcome"], revision, item["source"]))
     why = [f"{item['id'] or item['source']}: {reason}" for item in items for reason in item["problems"]]
+    why += [
+        f"{item.source}: {problem.level}: {problem}" for item in found if item.is_valid for problem in item.problems
+    ]
     ending = ["nothing was stored, because this was a dry run"] if dry_run else []
     failed = not items or any(item["outcome"] == "refused" for item in items)
     lines = [*table.lines(), *ending, *why] if items else ["there is no objective in what was given"]
@@ -252,6 +255,8 @@ def _burn(rate: float | None) -> str:
 def _notes(status: SloStatus) -> Iterator[str]:
     if status.read_error:
         yield f"could not be read: {status.read_error}"
+    elif status.measured_at is None:
+        yield "nothing was measured yet"
     elif status.is_stale:
         yield "its newest numbers are old; burn rates are of the past"
     yield from status.warnings
