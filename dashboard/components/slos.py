@@ -69,10 +69,9 @@ def lasts_words(status: SloStatus) -> str:
 
 
 def window_words(window: Window) -> str:
-    """Return a window in few words, such as ``30 d`` and ``Month, Europe/Berlin``."""
+    """Return a window in few words, such as ``30 d`` and ``Month``."""
     if isinstance(window, CalendarWindow):
-        zone = "" if window.zone == "UTC" else f", {window.zone}"
-        return f"{window.unit.value.capitalize()}{zone}"
+        return window.unit.value.capitalize()
     return formats.duration(window.length)
 
 
@@ -152,10 +151,11 @@ def columns(
 _OF_PARTS = ("State", "Budget left", "Alert", "Burn 1 h", "Burn 6 h", "Lasts", "Indicator", "Target", "Coverage")
 
 
-def part_columns() -> list[Column[SloStatus]]:
-    """Return the columns of a table of groups or members, beside their names."""
+def part_columns(parts: Sequence[SloStatus]) -> list[Column[SloStatus]]:
+    """Return the columns of a table of groups or members, beside their names; of alerts only when one fires."""
+    shown = columns(with_alerts=any(part.alerts for part in parts))
     events: Column[SloStatus] = Column("Events", lambda status: status.total, "number", width="small")
-    return [*(column for column in columns() if column.title in _OF_PARTS), events]
+    return [*(column for column in shown if column.title in _OF_PARTS), events]
 
 
 def pair_words(pair: BurnPair) -> str:

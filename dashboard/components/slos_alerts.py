@@ -125,7 +125,7 @@ def alert_columns(*, has_groups: bool, now: datetime) -> list[Column[SloAlertRow
         Column("Began", lambda row: row.started_at, "moment"),
         Column("State", alert_look, "state", width="small"),
         Column("Severity", lambda row: slos.SEVERITY_LOOKS.get(row.severity), "state", width="small"),
-        Column("What", alert_words, width="large"),
+        Column("What", alert_words),
         *(group if has_groups else []),
         Column("Lasted", lambda row: _lasted(row, now), width="small"),
         Column("Burn", lambda row: row.detail.get("burn_long"), "number", width="small", help="When it began."),

@@ -12,6 +12,7 @@ from analytics.slo import SloStatus
 from analytics.slo.burndown import BurnDown
 from analytics.slo.explain import AnnotationCost, BurnExplanation, Cost
 from analytics.slo.forecast import Forecast
+from analytics.slo.model import RollingWindow
 from dashboard import formats
 from dashboard.components import charts, slos, slos_page, states, tables
 from dashboard.components.charts import Band, Chart, Mark, Series, Threshold, Tone
@@ -68,7 +69,7 @@ def budget_chart(course: BurnDown, forecast: Forecast | None, costs: Sequence[An
 
 def fan(forecast: Forecast | None) -> list[Band]:
     """Return the area between the best and the worst that the scenarios of a forecast say."""
-    if forecast is None or not forecast.scenarios:
+    if forecast is None or len(forecast.scenarios) < 2:  # noqa: PLR2004 - one line has no area beside it
         return []
     courses = [dict(one.remaining) for one in forecast.scenarios]
     edges = []
@@ -151,10 +152,15 @@ def forecast_words(forecast: Forecast | None) -> str | None:
     by = _day(forecast.interval.until)
     parts = []
     back = forecast.unspent[-1][1]
-    if back is not None and math.isfinite(back) and back - forecast.remaining > _WORTH_TELLING:
-        parts.append(
-            f"{formats.percent(back - forecast.remaining)} of the budget returns by {by} as bad events age out"
-        )
+    if back is not None and back - forecast.remaining > _WORTH_TELLING:
+        if isinstance(forecast.objective.window, RollingWindow):
+            parts.append(
+                f"{formats.percent(back - forecast.remaining)} of the budget returns by {by} as bad events age out"
+            )
+        else:
+            parts.append(
+                f"if nothing more is bad, {formats.percent(back)} of the budget is left at the end of its window"
+            )
     gone = [one for one in forecast.scenarios if one.exhausted_at is not None and forecast.remaining > 0]
     parts += [
         f"at the rate of the last {formats.duration(one.recent)} it is {slos_page.scenario_words(one)}" for one in gone
@@ -227,7 +233,7 @@ def annotation_columns(unit: str) -> list[Column[AnnotationCost]]:
         Column("Title", lambda cost: cost.annotation.title, width="large"),
         Column("Cost", lambda cost: cost.share, "ratio", width="small", help="Share of the whole budget it cost."),
         Column("As time", lambda cost: formats.duration(cost.minutes * 60), width="small", help="Of a full outage."),
-        Column(f"Bad {unit}", lambda cost: cost.bad, "number", width="small"),
+        Column(f"Bad {unit}", lambda cost: round(cost.bad, 1), "number", width="small"),
         Column(
             "Usual",
             lambda cost: round(cost.usual, 1),
@@ -245,5 +251,5 @@ def hour_columns(unit: str) -> list[Column[Cost]]:
         Column("Lasted", lambda cost: formats.duration(cost.interval.length), width="small"),
         Column("Cost", lambda cost: cost.share, "ratio", width="small", help="Share of the whole budget."),
         Column("As time", lambda cost: formats.duration(cost.minutes * 60), width="small", help="Of a full outage."),
-        Column(f"Bad {unit}", lambda cost: cost.bad, "number", width="small"),
+        Column(f"Bad {unit}", lambda cost: round(cost.bad, 1), "number", width="small"),
     ]

@@ -51,7 +51,7 @@ COLUMNS: list[Column[Correction]] = [
     Column("Lasts", lambda row: formats.duration(row.ends_at - row.starts_at), width="small"),
     Column("Recurs", lambda row: f"{row.rrule} ({row.zone})" if row.rrule else None),
     Column("Reason", lambda row: row.reason, width="large"),
-    Column("For", scope_words, width="small"),
+    Column("For", scope_words),
     Column("By", lambda row: row.created_by),
     Column("Withdrawn", lambda row: row.withdrawn_at, "moment"),
     Column("By whom", lambda row: row.withdrawn_by),

@@ -41,7 +41,7 @@ def draw_groups(status: SloStatus) -> None:
     name: Column[SloStatus] = Column("Group", lambda group: slos.group_words(group.group_key))
     tables.table(
         status.groups,
-        [name, *slos.part_columns()],
+        [name, *slos.part_columns(status.groups)],
         alt="Groups of the objective, worst first, with state and budget",
         key="slo.groups",
         height="content",
@@ -59,7 +59,7 @@ def draw_members(status: SloStatus) -> SloStatus | None:
     weight: Column[SloStatus] = Column("Weight", lambda one: weights.get(one.objective.id), "number", width="small")
     row = tables.table(
         status.members,
-        [name, weight, *slos.part_columns()],
+        [name, weight, *slos.part_columns(status.members)],
         alt="Members of the composite with weight, state and budget",
         key="slo.members",
         can_open=True,

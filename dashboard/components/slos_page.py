@@ -8,7 +8,7 @@ import streamlit as st
 from analytics.core.clock import utc_now
 from analytics.slo import SloState, SloStatus
 from analytics.slo.forecast import Forecast, Scenario
-from analytics.slo.model import Budgeting, CompositeEvents, Objective
+from analytics.slo.model import Budgeting, CompositeEvents, Objective, RollingWindow
 from dashboard import formats
 from dashboard.components import slos
 from dashboard.zone import viewer_zone
@@ -77,6 +77,9 @@ def hints(status: SloStatus) -> list[tuple[str, str, str]]:
     elif status.state is SloState.INSUFFICIENT_DATA:
         words = f"**Only {formats.percent(status.coverage_ratio)} of its window was measured**, too little to say."
         found.append(("info", ":material/hourglass_empty:", words))
+    if status.projection is not None and status.projection.left_minutes < 0:
+        words = "**Its target cannot be met any more in this window**, if the rest of it is as busy."
+        found.append(("error", ":material/flag:", words))
     for pair in status.alerts:
         tone = "error" if pair.severity.value == "page" else "warning"
         found.append((tone, slos.SEVERITY_LOOKS[pair.severity.value].icon, f"**Firing:** {slos.pair_words(pair)}."))
@@ -197,11 +200,13 @@ def runs_out(status: SloStatus, forecast: Forecast | None) -> tuple[str, str]:
         return formats.NO_DATA, "No recent burn rate is known."
     ends = _ends(forecast.scenarios)
     horizon = formats.duration(forecast.interval.length)
-    basis = f"If a recent burn rate goes on, with the budget that returns as bad events age out; {horizon} ahead."
+    is_rolling = isinstance(status.objective.window, RollingWindow)
+    returning = ", with the budget that returns as bad events age out" if is_rolling else ""
+    basis = f"If a recent burn rate goes on{returning}; {horizon} ahead."
     lines = "\n".join(f"- Rate of the last {formats.duration(one.recent)}: {scenario_words(one)}" for one in ends)
     first = ends[0].exhausted_at
     if first is None:
-        return f"Over {horizon}", f"{basis}\n\n{lines}"
+        return f"Over {horizon}" if is_rolling else "To its end", f"{basis}\n\n{lines}"
     return formats.duration((first - forecast.interval.since).total_seconds()), f"{basis}\n\n{lines}"
 
 

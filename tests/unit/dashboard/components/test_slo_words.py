@@ -172,7 +172,7 @@ def test_a_target_of_100_percent_leaves_all_or_nothing():
     [
         (RollingWindow(timedelta(days=28)), "28 d", "the last 28 d"),
         (CalendarWindow(CalendarUnit.MONTH), "Month", "this month in UTC"),
-        (CalendarWindow(CalendarUnit.WEEK, "Europe/Berlin"), "Week, Europe/Berlin", "this week in Europe/Berlin"),
+        (CalendarWindow(CalendarUnit.WEEK, "Europe/Berlin"), "Week", "this week in Europe/Berlin"),
     ],
 )
 def test_a_window_reads_short_and_in_a_sentence(window, short, span):
@@ -226,6 +226,9 @@ def test_a_reader_learns_why_the_figures_may_mislead():
 def test_minutes_left_of_a_calendar_window_are_those_of_the_whole_span():
     projected = status(projection=Projection(total_minutes=440.0, consumed_minutes=40.0, left_minutes=400.0))
     assert slos_page.left_minutes(projected) == (400.0, 440.0)
+    assert slos_page.hints(projected) == []
+    lost = status(projection=Projection(total_minutes=440.0, consumed_minutes=460.0, left_minutes=-20.0))
+    assert "cannot be met any more" in slos_page.hints(lost)[0][2]
     left, whole = slos_page.left_minutes(status())
     assert (round(left, 1), round(whole, 1)) == (345.6, 432.0)
 
@@ -257,6 +260,15 @@ def test_a_budget_that_lasts_is_said_to_last_as_far_as_one_looked():
     calm = forecast(scenario(1, 0.0, 0.6), scenario(6, 0.5, 0.4))
     assert slos_page.runs_out(status(), calm)[0] == "Over 7 d"
     assert "at none of the recent burn rates (0.00x, 0.50x) is it used up by 29 Nov" in slos_budget.forecast_words(calm)
+
+
+def test_the_budget_of_a_calendar_window_does_not_return():
+    monthly = objective(window=CalendarWindow())
+    calm = replace(forecast(scenario(1, 0.0, 0.6)), objective=monthly)
+    assert slos_page.runs_out(status(monthly), calm)[0] == "To its end"
+    words = slos_budget.forecast_words(calm)
+    assert words.startswith("If nothing more is bad, 60 % of the budget is left at the end of its window")
+    assert "age out" not in words + slos_page.runs_out(status(monthly), calm)[1]
 
 
 def test_without_a_forecast_nothing_is_claimed():
