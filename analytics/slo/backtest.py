@@ -170,13 +170,35 @@ def peak_burn(history: History, pair: BurnPair, steps: tuple[int, int]) -> float
     return _peak(history.trailing(pair.long), history.objective.budget_ratio, steps)
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Steps ``[first, last)`` in which pairs of one severity fired, and what was counted around them."""
+
+    first: int
+    last: int
+    opener: BurnPair
+    """The fastest pair that fired first."""
+    bad: float
+    """From the start of the long window of the opener to the end."""
+    total: float
+    before: float
+    """Bad in that window when it began to fire."""
+    during: float
+
+
 @dataclass(slots=True)
 class _Replay:
     """A history with the sums of its windows, each computed once."""
 
     history: History
     since: datetime
+    allowed: float = field(init=False)
+    """How many events may be bad in a whole period at the traffic of the history."""
     windows: dict[timedelta, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        length, total = self.history.interval.length, self.history.totals()[1]
+        self.allowed = self.objective.budget_ratio * total * (self.objective.period / length) if length else 0.0
 
     @property
     def objective(self) -> Objective:
@@ -208,11 +230,16 @@ class _Replay:
         frozen: NDArray[np.bool_] = np.where(last_known >= 0, raw[last_known], False)  # noqa: FBT003 - an array's value
         return frozen
 
-    def allowed(self) -> float:
-        """Return how many events may be bad in a whole period at the traffic of the history."""
-        _, total, _ = self.history.totals()
-        length = self.history.interval.length
-        return self.objective.budget_ratio * total * (self.objective.period / length) if length else 0.0
+    def counted(self, found: Sequence[tuple[int, int]], openers: Sequence[BurnPair]) -> list[_Run]:
+        """Return the runs of steps that were *found*, each with the pair that opened it, and what they cost."""
+        first, last = np.array(found, dtype=np.int64).reshape(-1, 2).T
+        steps = np.array([pair.long // self.history.step for pair in openers], dtype=np.int64)
+        reach, begun = np.maximum(0, first + 1 - steps), first + 1
+        good, total = self.history.between(np.concatenate((reach, reach, begun)), np.concatenate((last, begun, last)))
+        bad, before, during = np.split(total - good, 3)
+        columns = (first, last, openers, bad, total[: len(found)], before, during)
+        rows = (column.tolist() if isinstance(column, np.ndarray) else column for column in columns)
+        return [_Run(*row) for row in zip(*rows, strict=True)]
 
 
 def _judge(replay: _Replay, policy: AlertPolicy | None, incidents: Sequence[Incident]) -> BacktestResult:
@@ -249,44 +276,35 @@ def _judge(replay: _Replay, policy: AlertPolicy | None, incidents: Sequence[Inci
 def _alarms(replay: _Replay, objective: Objective, severity: Severity, incidents: Sequence[Incident]) -> list[Alarm]:
     """Return the alarms of one severity: a pair that takes over from another makes no new one."""
     pairs = [pair for pair in pairs_of(objective) if pair.severity is severity]
-    fires = {pair: replay.fires(pair, guard_of(objective)) for pair in pairs}
     if not pairs:
         return []
+    fires = {pair: replay.fires(pair, guard_of(objective)) for pair in pairs}
+    found = runs(np.logical_or.reduce(list(fires.values())))
+    openers = [next(pair for pair in pairs if fires[pair][first]) for first, _ in found]
     return [
-        _alarm(replay, [pair for pair in pairs if fires[pair][first:last].any()], fires, (first, last), incidents)
-        for first, last in runs(np.logical_or.reduce(list(fires.values())))
+        _alarm(replay, run, [pair for pair in pairs if fires[pair][run.first : run.last].any()], incidents)
+        for run in replay.counted(found, openers)
     ]
 
 
-def _alarm(
-    replay: _Replay,
-    pairs: Sequence[BurnPair],
-    fires: Mapping[BurnPair, NDArray[np.bool_]],
-    run: tuple[int, int],
-    incidents: Sequence[Incident],
-) -> Alarm:
-    """Return the alarm of the steps ``[first, last)`` in which *pairs* fired."""
-    first, last = run
-    ratio, allowed = replay.objective.budget_ratio, replay.allowed()
-    opener = next(pair for pair in pairs if fires[pair][first])
-    reach = max(0, first + 1 - opener.long // replay.history.step)
-    good, total = replay.history.between(np.array([reach, reach, first + 1]), np.array([last, first + 1, last]))
-    bad = total - good
-    begun, over = replay.end_of(first), replay.end_of(last)
-    until = over if last < len(replay.history) else None
+def _alarm(replay: _Replay, run: _Run, pairs: Sequence[BurnPair], incidents: Sequence[Incident]) -> Alarm:
+    """Return the alarm of *run*, in which *pairs* fired."""
+    ratio, allowed = replay.objective.budget_ratio, replay.allowed
+    begun, over = replay.end_of(run.first), replay.end_of(run.last)
+    until = over if run.last < len(replay.history) else None
     explained = _explanation(begun, until, incidents, max(pair.short for pair in pairs))
+    tries = replay.history.interval.length / run.opener.long
     return Alarm(
-        severity=opener.severity,
+        severity=run.opener.severity,
         tiers=tuple(pair.tier for pair in pairs),
         started_at=begun,
         ended_at=until,
-        minutes=(last - first) * (replay.history.step / timedelta(minutes=1)),
-        bad=float(bad[0]),
-        spent_before=float(bad[1]) / allowed if allowed > 0 else None,
-        spent_during=float(bad[2]) / allowed if allowed > 0 else None,
-        peak_burn=max(_peak(replay.sums(pair.long), ratio, run) for pair in pairs),
-        is_false=explained is None
-        and _is_chance(float(bad[0]), ratio * float(total[0]), replay.history.interval.length / opener.long),
+        minutes=(run.last - run.first) * (replay.history.step / timedelta(minutes=1)),
+        bad=run.bad,
+        spent_before=run.before / allowed if allowed > 0 else None,
+        spent_during=run.during / allowed if allowed > 0 else None,
+        peak_burn=max(_peak(replay.sums(pair.long), ratio, (run.first, run.last)) for pair in pairs),
+        is_false=explained is None and _is_chance(run.bad, ratio * run.total, tries),
         incident=explained,
     )
 

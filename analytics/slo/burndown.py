@@ -90,13 +90,12 @@ def _drawn(history: History, *, lead: History, points: int) -> BurnDown:
         raise InputError(f"A burn-down of {points} points cannot be drawn; ask for at least one.")
     bounds = np.append(np.arange(0, len(history), -(-len(history) // points) or 1), len(history))
     first, last = bounds[:-1], bounds[1:]
-    starts, ends = history.starts, history.ends
     good, total = history.between(first, last)
     so_far, seen = history.between(np.zeros_like(last), last)
     is_known = _measured(history, first, last)
     left = _shares(seen - so_far, history.totals()[1], history.objective.budget_ratio)
     remaining = [
-        (ends[place - 1], value if known else None)
+        (history.bound(place), value if known else None)
         for place, value, known in zip(last.tolist(), left, is_known.tolist(), strict=True)
     ]
     rolling = _rolling(history, lead, last)
@@ -107,7 +106,7 @@ def _drawn(history: History, *, lead: History, points: int) -> BurnDown:
         interval=history.interval,
         remaining=remaining,
         bad=[
-            (starts[place], value if known else None)
+            (history.bound(place), value if known else None)
             for place, value, known in zip(first.tolist(), (total - good).tolist(), is_known.tolist(), strict=True)
         ],
         rolling=rolling,
@@ -138,7 +137,6 @@ def _rolling(history: History, lead: History, last: Places) -> list[tuple[dateti
         return []
     window = history.objective.period
     offset, width = len(lead) - len(history), window // lead.step
-    ends = history.ends
     until = last + offset
     since = np.maximum(0, until - width)
     good, total = lead.between(since, until)
@@ -147,7 +145,7 @@ def _rolling(history: History, lead: History, last: Places) -> list[tuple[dateti
     seen, asked = measured[until] - measured[since], window.total_seconds() - (excluded[until] - excluded[since])
     ratio = history.objective.budget_ratio
     return [
-        (ends[place - 1], _remaining(kept, whole, ratio) if enough else None)
+        (history.bound(place), _remaining(kept, whole, ratio) if enough else None)
         for place, kept, whole, enough in zip(
             last.tolist(), good.tolist(), total.tolist(), (seen >= ENOUGH_COVERAGE * asked).tolist(), strict=True
         )
@@ -163,5 +161,4 @@ def _gaps(history: History) -> list[Interval]:
 
 
 def _stretches(history: History, chosen: NDArray[np.bool_]) -> list[Interval]:
-    starts, ends = history.starts, history.ends
-    return [Interval(starts[first], ends[last - 1]) for first, last in runs(chosen)]
+    return [Interval(history.bound(first), history.bound(last)) for first, last in runs(chosen)]

@@ -21,6 +21,7 @@ Numbers = NDArray[np.float64]
 
 _HOUR = timedelta(hours=1)
 _HOURS_OF_WEEK = 168
+_NOTHING = timedelta(0)
 
 RECENT = (timedelta(hours=1), timedelta(hours=6), timedelta(days=3))
 """The times whose burn rates are carried on."""
@@ -80,16 +81,16 @@ def forecast(history: History, *, horizon: timedelta | None = None, step: timede
     moments = [min(until, now + place * step) for place in range(-((now - until) // step) + 1)]
     ahead = _Ahead(span, moments, isinstance(window, RollingWindow))
     ratio = objective.budget_ratio
+    (good, total), *outlooks = _outlooks(history, ahead)
+    unspent = _course(moments, good, total, ratio)
     scenarios = []
-    for recent in RECENT:
-        good, total = _lately(history, recent)
-        rate = burn_rate(good, total, budget_ratio=ratio)
+    for recent, sums in zip(RECENT, outlooks, strict=True):
+        rate = burn_rate(*_lately(history, recent), budget_ratio=ratio)
         if rate is None:
             continue
-        course = _course(moments, *_sums(history, ahead, recent), ratio)
+        course = _course(moments, *sums, ratio)
         gone = next((moment for moment, left in course if left is not None and left <= 0), None)
         scenarios.append(Scenario(recent, rate, course, gone))
-    unspent = _course(moments, *_sums(history, ahead, None), ratio)
     return Forecast(objective, Interval(now, until), unspent[0][1], unspent, scenarios)
 
 
@@ -104,23 +105,36 @@ class _Ahead:
     is_rolling: bool
 
 
-def _sums(history: History, ahead: _Ahead, recent: timedelta | None) -> tuple[Numbers, Numbers]:
-    """Return good and total of the window that ends at each moment, if the error ratio of *recent* goes on.
+def _outlooks(history: History, ahead: _Ahead) -> list[tuple[Numbers, Numbers]]:
+    """Return good and total of the window that ends at each moment: if nothing more is bad, and for each recent time.
 
-    Of a composite, those of its members go on each for itself. None for no more bad events.
+    Of a composite, its members go on each for itself.
     """
-    events = history.objective.indicator
-    if isinstance(events, CompositeEvents):
-        parts = [composite.Part(part.objective, *_sums(part, ahead, recent)) for part in history.parts]
-        ratio = history.objective.budget_ratio
-        return composite.combine(events, parts, budget_ratio=ratio, length=len(ahead.moments))
-    since = [ahead.span.since + (moment - ahead.moments[0]) * ahead.is_rolling for moment in ahead.moments]
+    objective = history.objective
+    if isinstance(objective.indicator, CompositeEvents):
+        members = [_outlooks(part, ahead) for part in history.parts]
+        return [
+            composite.combine(
+                objective.indicator,
+                [
+                    composite.Part(part.objective, *found[place])
+                    for part, found in zip(history.parts, members, strict=True)
+                ],
+                budget_ratio=objective.budget_ratio,
+                length=len(ahead.moments),
+            )
+            for place in range(1 + len(RECENT))
+        ]
+    now = ahead.moments[0]
+    since = [ahead.span.since + (moment - now if ahead.is_rolling else _NOTHING) for moment in ahead.moments]
     first = np.array([history.place(moment) for moment in since])
     good, total = history.between(first, np.full_like(first, len(history)))
-    lately_good, lately = (0.0, 0.0) if recent is None else _lately(history, recent)
-    errors = 1 - lately_good / lately if lately > 0 else 0.0
     expected = np.cumsum(_expected(history, ahead.moments))
-    return good + (1 - errors) * expected, total + expected
+    shares = [1.0]
+    for recent in RECENT:
+        kept, seen = _lately(history, recent)
+        shares.append(kept / seen if seen > 0 else 1.0)
+    return [(good + share * expected, total + expected) for share in shares]
 
 
 def _expected(history: History, moments: Sequence[datetime]) -> Numbers:

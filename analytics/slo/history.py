@@ -70,11 +70,17 @@ class History:
 
         The places have one more at their end: the length.
         """
-        start, starts = floor_time(self.interval.since, _HOUR), [self.interval.since]
-        while (start := start + _HOUR) < self.interval.until:
-            starts.append(start)
-        spans = [Interval(*ends) for ends in pairwise([*starts, self.interval.until])]
-        return spans, np.array([*(self.place(start) for start in starts), len(self)])
+        first = floor_time(self.interval.since, _HOUR) + _HOUR
+        count = max(0, -((first - self.interval.until) // _HOUR))
+        starts = [self.interval.since, *(first + hour * _HOUR for hour in range(count)), self.interval.until]
+        inner = self.place(first) + np.arange(count) * (_HOUR // self.step)
+        return [Interval(*ends) for ends in pairwise(starts)], np.concatenate(([0], inner, [len(self)]))
+
+    def bound(self, place: int) -> datetime:
+        """Return when the step at *place* begins; the end of the interval for the length."""
+        if place >= len(self):
+            return self.interval.until
+        return max(self.interval.since, floor_time(self.interval.since, self.step) + place * self.step)
 
     def within(self, interval: Interval) -> "History":
         """Return the steps that begin in *interval*, as far as the history goes; how much is demo history stays."""
