@@ -110,7 +110,7 @@ def test_an_import_changes_what_is_other_and_leaves_the_rest(imported, tmp_path,
 def test_what_is_forgiven_is_told(tmp_path):
     file = tmp_path / "sloth.yaml"
     file.write_text(
-        "version: prometheus/v1\nservice: shop\ncolour: red\nslos: [{name: a, objective: 99, sli: {raw:"
+        "version: prometheus/v1\nservice: shop\ncolour: red\nslos: [{name: ab, objective: 99, sli: {raw:"
         " {error_ratio_query: 'avg_over_time(bad[{{.window}}])'}}, alerting: {name: A}}]",
         encoding="utf-8",
     )

@@ -120,7 +120,8 @@ def test_parts_of_the_rules_can_be_left_out_and_labels_added(folder: Path) -> No
 
 def test_rules_of_another_period_take_its_windows(folder: Path) -> None:
     assert "ratio_rate4w" in said("rules", folder / "sloth.yaml", "--period", "28d")
-    assert "a period of 2w; there are for 30d, 4w, 1w" in str(refused("rules", folder / "sloth.yaml", "--period", "14d"))
+    unknown = refused("rules", folder / "sloth.yaml", "--period", "14d")
+    assert "a period of 2w; there are for 30d, 4w, 1w" in str(unknown)
     windows = folder / "windows"
     windows.mkdir()
     (windows / "14d.yaml").write_text(WINDOWS, encoding="utf-8")
