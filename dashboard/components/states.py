@@ -115,7 +115,8 @@ def _problem(problem: object) -> str:
     if problem.get("path"):
         where.append(f"`{problem['path']}`")
     place = ", ".join(where)
-    reason = formats.escaped(str(problem.get("reason", "")))
+    hint = f" ({problem['hint']})" if problem.get("hint") else ""
+    reason = formats.escaped(f"{problem.get('reason', '')}{hint}")
     return f"**{place}**: {reason}" if place else reason
 
 

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -39,8 +39,8 @@ class Problem:
         return f"{where}{self.message}{f' ({self.hint})' if self.hint else ''}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as pages and the API show it."""
-        return asdict(self)
+        """Return it as pages and the API show it, like the problems of workflows."""
+        return {"line": self.line, "path": self.path, "reason": self.message, "hint": self.hint, "level": self.level}
 
 
 class SpecError(InputError):
@@ -55,7 +55,7 @@ class SpecError(InputError):
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems, warnings included."""
         return tuple(
-            Problem(item["path"], item["message"], item["hint"], Level(item["level"]), item["line"])
+            Problem(item["path"], item["reason"], item["hint"], Level(item["level"]), item["line"])
             for item in self.context["problems"]
         )
 

@@ -185,7 +185,7 @@ def test_the_error_lists_its_problems_for_the_api():
     with pytest.raises(SpecError, match="nothing was stored: slo: it is missing") as error:
         parse_document({})
     first = error.value.context["problems"][0]
-    assert first == {"path": "slo", "message": "it is missing", "hint": None, "level": "error", "line": None}
+    assert first == {"line": None, "path": "slo", "reason": "it is missing", "hint": None, "level": "error"}
 
 
 @pytest.mark.parametrize("document", [None, [], "text", {1: 2}], ids=repr)
