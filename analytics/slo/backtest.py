@@ -14,7 +14,7 @@ from analytics.slo.history import History
 from analytics.slo.model import AlertPolicy, BurnPair, Objective, Severity
 from analytics.slo.windows import MIN_BAD_EVENTS, burns, guard_of, pairs_of
 
-MOST_BAD = 20
+MOST_BAD = 10
 """The highest guard that is ever suggested."""
 
 _BY_CHANCE = 0.05
@@ -132,7 +132,7 @@ def compare(
 
 
 def suggest_min_bad(history: History, *, incidents: Sequence[Incident] = ()) -> int:
-    """Return the guard, 0 to 20, that loses no real alert and has the fewest false pages; of several, nearest to 3.
+    """Return the guard, 0 to 10, that loses no real alert and has the fewest false pages; of several, nearest to 3.
 
     The other parts of the policy are the objective's own.
     """
@@ -233,13 +233,13 @@ class _Replay:
     def counted(self, found: Sequence[tuple[int, int]], openers: Sequence[BurnPair]) -> list[_Run]:
         """Return the runs of steps that were *found*, each with the pair that opened it, and what they cost."""
         first, last = np.array(found, dtype=np.int64).reshape(-1, 2).T
-        steps = np.array([pair.long // self.history.step for pair in openers], dtype=np.int64)
-        reach, begun = np.maximum(0, first + 1 - steps), first + 1
+        widths = np.array([pair.long // self.history.step for pair in openers], dtype=np.int64)
+        begun = first + 1
+        reach = np.maximum(0, begun - widths)
         good, total = self.history.between(np.concatenate((reach, reach, begun)), np.concatenate((last, begun, last)))
         bad, before, during = np.split(total - good, 3)
-        columns = (first, last, openers, bad, total[: len(found)], before, during)
-        rows = (column.tolist() if isinstance(column, np.ndarray) else column for column in columns)
-        return [_Run(*row) for row in zip(*rows, strict=True)]
+        sums = np.stack([bad, total[: len(found)], before, during], axis=1).tolist()
+        return [_Run(*steps, opener, *costs) for steps, opener, costs in zip(found, openers, sums, strict=True)]
 
 
 def _judge(replay: _Replay, policy: AlertPolicy | None, incidents: Sequence[Incident]) -> BacktestResult:
