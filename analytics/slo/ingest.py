@@ -97,7 +97,7 @@ class _Outcome:
 
 
 def ingest(engine: Engine, prom: PromClient | None, *, now: datetime) -> IngestReport:
-    """Read every bucket that has closed since the last time, sum the hours they are in, and drop old buckets.
+    """Drop old buckets, read every bucket that has closed since the last time, and sum the hours they are in.
 
     Safe to run twice and from several processes at once: buckets are written over with the same numbers. Without
     Prometheus (None) only PostgreSQL is read. Composites are not read: they are computed from their members.
@@ -109,9 +109,8 @@ def ingest(engine: Engine, prom: PromClient | None, *, now: datetime) -> IngestR
     with session_scope(engine) as session:
         objectives = catalogue.load(session)
         plans = _plans(session, [item for item in objectives if _is_read(item, prom)], closed)
-    outcomes = _take_in(engine, prom, plans, now)
-    with session_scope(engine) as session:
         ledger.prune(session, objectives, now=closed)
+    outcomes = _take_in(engine, prom, plans, now)
     return IngestReport(
         sum(item.written for item in outcomes),
         {item.slo_id: closed for item in outcomes if item.reading.error is None},

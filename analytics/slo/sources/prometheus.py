@@ -8,6 +8,7 @@ exact, also for a handful of events.
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -217,7 +218,7 @@ class _Job:
         counts[WHOLE] = self._counts(totals.sum(axis=0), parts.sum(axis=0), seconds.max(axis=0))
         return Reading(counts, [*dict.fromkeys(warnings), *too_many])
 
-    @property
+    @cached_property
     def _scrape_s(self) -> float | None:
         """Return how far scrapes are apart; None when that cannot be told."""
         counts = np.concatenate([[], *self._answers.get("scrapes", {}).values()])
@@ -227,7 +228,7 @@ class _Job:
         apart_s = BUCKET_S / float(np.median(counts))
         return float(_USUAL_SCRAPES_S[np.argmin(np.abs(np.log(_USUAL_SCRAPES_S / apart_s)))])
 
-    @property
+    @cached_property
     def _window(self) -> timedelta:
         """Return the window of a bucket: with one scrape more, but not with two."""
         scrape_s = self._scrape_s
