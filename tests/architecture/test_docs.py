@@ -9,6 +9,7 @@ import pytest
 
 from analytics.core.settings import McpSettings, Settings
 from analytics.core.source import read_source
+from analytics.slo.specs.formats import read_text
 from worker.mcp.config import load_servers
 from worker.workflow.definition import parse_definition
 from worker.workflow.kinds import registry
@@ -72,6 +73,17 @@ def test_the_example_in_python_of_the_guide_builds_a_definition():
     found: dict = {}
     exec(example, found)  # noqa: S102 - our own document
     assert [node.id for node in found["definition"].nodes] == ["each", "route", "say"]
+
+
+OBJECTIVES = (ROOT / "docs" / "slos.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "example", re.findall(r"```yaml\n(.*?)```", OBJECTIVES, re.DOTALL), ids=lambda text: text.split()[3]
+)
+def test_the_example_objectives_of_the_guide_are_accepted(example):
+    [parsed] = read_text(example, strict=True)
+    assert parsed.problems == ()
 
 
 @pytest.mark.parametrize("kind", sorted(registry()), ids=str)
