@@ -100,7 +100,7 @@ def draw_definition(objective: Objective, revisions: Sequence[Revision], *, can_
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Definition**")
-        st.code(source_of(objective), language="yaml", wrap_lines=True, height="content")
+        st.code(source_of(objective), language=None, wrap_lines=True, height="content")
     with right:
         st.markdown("**History**")
         if not revisions:
