@@ -1,6 +1,8 @@
 import math
+import re
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -235,3 +237,11 @@ def test_json_is_read_too():
     )
     assert parsed.is_valid
     assert parsed.objectives[0].target == Decimal("0.99")
+
+
+def test_the_examples_of_the_guide_are_accepted():
+    guide = (Path(__file__).parents[3] / "docs" / "slo-formats.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    parsed = read_text("---\n".join(examples), strict=True)
+    assert [problem for item in parsed for problem in item.problems] == []
+    assert [len(item.objectives) for item in parsed] == [1, 1, 1]
