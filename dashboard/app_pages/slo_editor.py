@@ -120,11 +120,10 @@ def put(path: str, value: Any) -> None:
         keep(draft.filled_in(slo_editor.text_of(slo_editor.with_value(document, path, value))))
 
 
-def put_and_draw(path: str, value: Any) -> None:
-    """Write a value into the draft from outside of the form, and draw it again."""
+def put_from_outside(path: str, value: Any) -> None:
+    """Write a value into the draft from outside of the form, whose fields then show it."""
     put(path, value)
     keep(held_draft().replaced(held_draft().text))
-    st.rerun(scope="fragment")
 
 
 def held_draft() -> Draft:
@@ -177,12 +176,18 @@ def draw_conflict(draft: Draft, stored: Stored) -> None:
             " The view Changes shows how yours differs from theirs."
         )
         with st.container(horizontal=True):
-            if st.button("Keep mine, on top of theirs", icon=":material/vertical_align_top:", key="slo_editor.mine"):
-                keep(replace(draft, stored=stored.text, base=stored.base))
-                st.rerun(scope="fragment")
-            if st.button("Take theirs", icon=":material/undo:", key="slo_editor.theirs"):
-                keep(draft.saved(stored.text, stored.base))
-                st.rerun(scope="fragment")
+            st.button(
+                "Keep mine, on top of theirs",
+                icon=":material/vertical_align_top:",
+                key="slo_editor.mine",
+                on_click=lambda: keep(replace(draft, stored=stored.text, base=stored.base)),
+            )
+            st.button(
+                "Take theirs",
+                icon=":material/undo:",
+                key="slo_editor.theirs",
+                on_click=lambda: keep(draft.saved(stored.text, stored.base)),
+            )
 
 
 def draw_tools(draft: Draft, checked: Checked, stored: Stored) -> None:
@@ -198,7 +203,7 @@ def draw_tools(draft: Draft, checked: Checked, stored: Stored) -> None:
                     on_click=lambda: keep(draft.saved(stored.text, stored.base)),
                 )
             with st.popover("Import", icon=":material/upload_file:"):
-                taken = slo_editor_import.draw(f"{place}.{draft.revision}")
+                slo_editor_import.draw(f"{place}.{draft.revision}", take=take)
             st.download_button(
                 "Export",
                 data=draft.text,
@@ -210,10 +215,12 @@ def draw_tools(draft: Draft, checked: Checked, stored: Stored) -> None:
             )
             if slo_id is not None and stored.is_active:
                 draw_removal(stored)
-    if taken is not None:
-        objective = taken if slo_id is None else replace(taken, id=slo_id)
-        keep(draft.replaced(slo_editor.text_of_objective(objective)))
-        st.rerun(scope="fragment")
+
+
+def take(objective: Objective) -> None:
+    """Put an imported objective in place of the draft; one that is stored keeps its id."""
+    named = objective if slo_id is None else replace(objective, id=slo_id)
+    keep(held_draft().replaced(slo_editor.text_of_objective(named)))
 
 
 def draw_removal(stored: Stored) -> None:
@@ -355,9 +362,7 @@ def remembered(name: str, key: object, make: Callable[[], T]) -> T:
 
 def draw_targets(trial: Trial) -> None:
     rows = remembered(LADDER, trial, lambda: slo_editor_trial.ladder_of(trial))
-    chosen = slo_editor_trial.draw_targets(trial, rows)
-    if chosen is not None:
-        put_and_draw("target", percent(chosen))
+    slo_editor_trial.draw_targets(trial, rows, use=lambda target: put_from_outside("target", percent(target)))
 
 
 def draw_checks(objective: Objective) -> None:
@@ -425,8 +430,13 @@ def draw_suggestion(trial: Trial) -> None:
             " pages, and no incident is missed.",
             width="content",
         )
-        if st.button("Use", key="slo_editor.suggested", type="tertiary", icon=":material/check:"):
-            put_and_draw("alerting.min_bad", trial.suggested)
+        st.button(
+            "Use",
+            key="slo_editor.suggested",
+            type="tertiary",
+            icon=":material/check:",
+            on_click=lambda: put_from_outside("alerting.min_bad", trial.suggested),
+        )
 
 
 def save(draft: Draft, checked: Checked, note: str) -> None:

@@ -1,5 +1,7 @@
 """Taking an objective of any format into the editor: from a file, or pasted."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from analytics.slo.model import Objective
@@ -11,27 +13,27 @@ from dashboard.components.editor import imported_text
 _MOST_SHOWN = 12
 
 
-def draw(key: str) -> Objective | None:
-    """Draw the choice of a text and of one objective in it; return the one that was taken just now."""
+def draw(key: str, *, take: Callable[[Objective], None]) -> None:
+    """Draw the choice of a text and of one objective in it; *take* puts that one into the editor."""
     st.caption("Helmsight, Sloth, OpenSLO, Pyrra or slo-generator, in YAML or JSON. Nothing is saved yet.")
     file = st.file_uploader("File", type=["yaml", "yml", "json"], key=f"slo_editor.file.{key}", max_upload_size=4)
     pasted = st.text_area("Or paste it", key=f"slo_editor.pasted.{key}", height=120)
     text = pasted if file is None else actions.attempt(lambda: imported_text(file.getvalue()))
     if not text:
-        return None
+        return
     parsed = read_text(text, name="text" if file is None else file.name)
     _draw_problems(parsed)
     found = [objective for part in parsed for objective in part.objectives]
     if not found:
         st.warning("No objective in it can be used.", icon=":material/edit_note:")
-        return None
+        return
     chosen = st.selectbox(
         "Objective",
         found,
         format_func=lambda objective: f"{objective.title} ({objective.id})",
         key=f"slo_editor.imported.{key}",
     )
-    return chosen if st.button("Take into the editor", icon=":material/check:", key="slo_editor.import") else None
+    st.button("Take into the editor", icon=":material/check:", key="slo_editor.import", on_click=take, args=(chosen,))
 
 
 def _draw_problems(parsed: list[Parsed]) -> None:

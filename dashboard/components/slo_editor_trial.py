@@ -1,6 +1,6 @@
 """What real history says about a draft of an objective: how it would stand, whom it would have woken, what if."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -344,8 +344,8 @@ def targets_around(target: Decimal) -> list[Decimal]:
     return sorted({*_LADDER, target})
 
 
-def draw_targets(trial: Trial, rows: Sequence[WhatIf]) -> Decimal | None:
-    """Draw how the objective would stand under other targets; return the one to be used from now on."""
+def draw_targets(trial: Trial, rows: Sequence[WhatIf], *, use: Callable[[Decimal], None]) -> None:
+    """Draw how the objective would stand under other targets; *use* takes one into the draft."""
     own = trial.objective.target
     by_target = {row.target: row for row in rows}
     chosen: Decimal = st.select_slider(
@@ -364,12 +364,14 @@ def draw_targets(trial: Trial, rows: Sequence[WhatIf]) -> Decimal | None:
         )
         st.metric("As time", formats.duration(left.minutes * 60 if left else None))
         _figure("Pages", row.pages, now.pages)
-    take = st.button(
+    st.button(
         f"Use {formats.percent(chosen)}",
         icon=":material/check:",
         key="slo_editor.target.use",
         disabled=chosen == own,
         help="Writes it into the draft; nothing is saved yet.",
+        on_click=use,
+        args=(chosen,),
     )
     tables.table(
         rows,
@@ -381,7 +383,6 @@ def draw_targets(trial: Trial, rows: Sequence[WhatIf]) -> Decimal | None:
     )
     until = formats.moment(trial.history.interval.until, viewer_zone(), seconds=False)
     st.caption(f"Over its window until {until}. Pairs of burn windows follow the target unless they are written down.")
-    return chosen if take else None
 
 
 def ladder_of(trial: Trial) -> list[WhatIf]:
