@@ -7,14 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import utc_now
 from analytics.core.errors import InputError, NotFoundError
 from analytics.slo import SloStatus, catalogue, slo_report
-from analytics.slo.backtest import Alarm, BacktestResult, backtest, suggest_min_bad
+from analytics.slo.backtest import BacktestResult, backtest, suggest_min_bad
 from analytics.slo.document_words import share_text, target_text
-from analytics.slo.documents import ReportFormat, render, status_data
+from analytics.slo.documents import ReportFormat, render
 from analytics.slo.model import AlertPolicy, BurnPair, CompositeEvents, Objective, RollingWindow, Severity
 from analytics.slo.period_report import period_report
 from analytics.slo.rules import CATALOGUE, RuleOptions, load_windows, rules_for, rules_for_objectives
@@ -24,6 +25,8 @@ from analytics.slo.specs.formats import Parsed, export_native, export_openslo, r
 from analytics.slo.specs.problems import Level, Problem, SpecError
 from analytics.slo.trials import trials
 from analytics.store.engine import session_scope
+from dashboard.api.areas import slo_answers as answers
+from dashboard.api.operations import to_json
 from dashboard.commands.answers import EXIT_DONE, EXIT_FAILED, Answer, Table
 from dashboard.commands.files import texts_of
 from dashboard.commands.reach import ACTOR, reached
@@ -215,7 +218,7 @@ def show_status(ids: Sequence[str]) -> Answer:
     notes = [f"{status.objective.id}: {note}" for status in ordered for note in _notes(status)]
     if any(status.includes_demo for status in ordered):
         notes.append("some of the events are demo history")
-    return Answer([*table.lines(), *notes], [status_data(status) for status in ordered])
+    return Answer([*table.lines(), *notes], _plain([answers.slo(status) for status in ordered]))
 
 
 def report(ids: Sequence[str], *, period: str, zone: str, form: ReportFormat, output: Path | None) -> str:
@@ -286,7 +289,9 @@ def try_policies(ids: Sequence[str], *, days: int, min_bad: int | None, pairs: S
             for name, policy in policies.items():
                 result = backtest(trial.history, policy, incidents=trial.incidents, since=trial.since)
                 table.rows.append((objective.id, name, *_result_cells(result), str(best)))
-                data.append({"id": objective.id, "policy": name, **_result_data(result), "suggested_min_bad": best})
+                data.append(
+                    {"id": objective.id, "policy": name, "suggested_min_bad": best} | _plain(answers.backtest(result))
+                )
     return Answer([*table.lines(), f"over the last {plural(days, 'day')}; nothing was changed"], data)
 
 
@@ -327,33 +332,9 @@ def _result_cells(result: BacktestResult) -> tuple[str, ...]:
     )
 
 
-def _result_data(result: BacktestResult) -> dict[str, Any]:
-    return {
-        "since": result.interval.since,
-        "until": result.interval.until,
-        "pages": [_alarm_data(alarm) for alarm in result.pages],
-        "tickets": [_alarm_data(alarm) for alarm in result.tickets],
-        "page_minutes": result.page_minutes,
-        "ticket_minutes": result.ticket_minutes,
-        "false_pages": result.false_pages,
-        "false_tickets": result.false_tickets,
-        "incidents": len(result.detections),
-        "detected": result.detected,
-        "median_delay_s": None if result.median_delay is None else result.median_delay.total_seconds(),
-    }
-
-
-def _alarm_data(alarm: Alarm) -> dict[str, Any]:
-    return {
-        "started_at": alarm.started_at,
-        "ended_at": alarm.ended_at,
-        "minutes": alarm.minutes,
-        "bad": alarm.bad,
-        "spent_before": alarm.spent_before,
-        "spent_during": alarm.spent_during,
-        "is_false": alarm.is_false,
-        "incident": None if alarm.incident is None else alarm.incident.title,
-    }
+def _plain(answer: object) -> Any:
+    """Return *answer* as the API writes it."""
+    return orjson.loads(to_json(answer))
 
 
 def _whole_minutes(length: timedelta) -> timedelta:
