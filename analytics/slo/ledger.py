@@ -124,7 +124,7 @@ def histories(
 
 def read(session: Session, wants: Sequence[Want]) -> list[History]:
     """Return the history of each of *wants*, as :func:`histories` does, with one reading of the ledger for all."""
-    wants = [replace(want, interval=_to_buckets(want.interval)) for want in wants]
+    wants = [replace(want, interval=to_buckets(want.interval)) for want in wants]
     members = _members(session, wants)
     excluded = _excluded(session, wants, members)
     leaves = [_leaves(want, members, excluded) for want in wants]
@@ -137,6 +137,11 @@ def read(session: Session, wants: Sequence[Want]) -> list[History]:
         else:
             found.append(parts[0])
     return found
+
+
+def to_buckets(interval: Interval) -> Interval:
+    """Return *interval* with both ends at the bound of a bucket, the one before where they are none."""
+    return Interval(floor_time(interval.since, BUCKET), floor_time(interval.until, BUCKET))
 
 
 def groups(session: Session, slo_ids: Sequence[str], *, since: datetime) -> dict[str, list[str]]:
@@ -235,10 +240,6 @@ def _without(interval: Interval, excluded: Sequence[Interval]) -> Iterator[Inter
         since = span.until
     if since < interval.until:
         yield Interval(since, interval.until)
-
-
-def _to_buckets(interval: Interval) -> Interval:
-    return Interval(floor_time(interval.since, BUCKET), floor_time(interval.until, BUCKET))
 
 
 # ---- Reading ----

@@ -11,7 +11,7 @@ from analytics.core.clock import Interval, floor_time, require_aware
 from analytics.slo import catalogue, ledger
 from analytics.slo.evaluate import EVENTS, SLICES, STALE_AFTER, Facts, SloStatus, evaluate, windows_needed
 from analytics.slo.history import History
-from analytics.slo.ledger import HOUR, Reading, Want
+from analytics.slo.ledger import HOUR, Reading, Want, to_buckets
 from analytics.slo.math import sli
 from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
 from analytics.slo.windows import period_at
@@ -75,7 +75,7 @@ def slo_report(
     end = floor_time(now if asked is None else min(now, asked.until), BUCKET)
     here = _Here(now, end, everything, ledger.readings(session, list(everything), until=end))
     wanted = [item for item in everything.values() if ids is None or item.id in ids]
-    cases = [_Case(item, _to_buckets(asked or period_at(item.window, now))) for item in wanted]
+    cases = [_Case(item, to_buckets(asked or period_at(item.window, now))) for item in wanted]
     if group_keys:
         cases += _groups(session, cases)
     found = _judged(session, cases, here)
@@ -203,9 +203,8 @@ def _series(history: History) -> list[tuple[datetime, float | None]]:
     """Return the share of good events over at most thirty spans of *history*."""
     edges = np.unique(np.linspace(0, len(history), _POINTS + 1).astype(np.int64))
     good, total = history.between(edges[:-1], edges[1:])
-    first = floor_time(history.interval.since, history.step)
     return [
-        (max(history.interval.since, first + place * history.step), sli(part, whole))
+        (history.bound(place), sli(part, whole))
         for place, part, whole in zip(edges[:-1].tolist(), good.tolist(), total.tolist(), strict=True)
     ]
 
@@ -230,10 +229,6 @@ def _summary(statuses: Sequence[SloStatus]) -> SloSummary:
         unknown=sum(status.compliant is None for status in statuses),
         budgets_exhausted=sum(status.budget is not None and status.budget.is_exhausted for status in statuses),
     )
-
-
-def _to_buckets(interval: Interval) -> Interval:
-    return Interval(floor_time(interval.since, BUCKET), floor_time(interval.until, BUCKET))
 
 
 def _to_slice(objective: Objective, moment: datetime) -> datetime:
