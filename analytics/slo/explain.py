@@ -123,11 +123,11 @@ def dearest(history: History, *, limit: int = TOP) -> list[Cost]:
 
     Hours count whose error ratio is above the one allowed; adjoining ones make one stretch.
     """
-    spans, bounds = history.hours()
+    moments, bounds = history.hours()
     good, total = history.between(bounds[:-1], bounds[1:])
     bad = total - good
     stretches = [
-        (float(bad[first:last].sum()), Interval(spans[first].since, spans[last - 1].until))
+        (float(bad[first:last].sum()), Interval(moments[first], moments[last]))
         for first, last in runs(bad > history.objective.budget_ratio * total)
     ]
     stretches.sort(key=lambda stretch: -stretch[0])

@@ -150,7 +150,7 @@ def _expected(history: History, moments: Sequence[datetime]) -> Numbers:
 
 def _hours_of_week(history: History, zone: tzinfo) -> Numbers:
     """Return the median number of events in each of the 168 hours of the week; what was not seen is as the others."""
-    spans, bounds = history.hours()
+    moments, bounds = history.hours()
     _, total = history.between(bounds[:-1], bounds[1:])
     running = np.concatenate(([0.0], np.cumsum(history.measured_s)))
     measured = running[bounds[1:]] - running[bounds[:-1]]
@@ -159,9 +159,9 @@ def _hours_of_week(history: History, zone: tzinfo) -> Numbers:
         return np.zeros(_HOURS_OF_WEEK)
     an_hour = np.full(len(total), np.nan)
     an_hour[seen] = total[seen] * _HOUR.total_seconds() / measured[seen]
-    weeks = np.full((len(spans) // _HOURS_OF_WEEK + 1, _HOURS_OF_WEEK), np.nan)
-    for place, span in enumerate(spans):
-        weeks[place // _HOURS_OF_WEEK, _hour_of_week(span.since, zone)] = an_hour[place]
+    weeks = np.full((len(total) // _HOURS_OF_WEEK + 1, _HOURS_OF_WEEK), np.nan)
+    for place, moment in enumerate(moments[:-1]):
+        weeks[place // _HOURS_OF_WEEK, _hour_of_week(moment, zone)] = an_hour[place]
     known = ~np.isnan(weeks).all(axis=0)
     found = np.full(_HOURS_OF_WEEK, float(np.median(an_hour[seen])))
     found[known] = np.nanmedian(weeks[:, known], axis=0)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import numpy as np
 
@@ -65,16 +64,16 @@ class History:
             return 0
         return min(len(self), -((floor_time(self.interval.since, self.step) - moment) // self.step))
 
-    def hours(self) -> tuple[list[Interval], Places]:
-        """Return the hours of the clock that the interval touches, cut to it, and the place at which each begins.
+    def hours(self) -> tuple[list[datetime], Places]:
+        """Return when each hour of the clock that the interval touches begins, cut to it, and at which place.
 
-        The places have one more at their end: the length.
+        Both have one more at their end: the end of the interval, and the length.
         """
         first = floor_time(self.interval.since, _HOUR) + _HOUR
         count = max(0, -((first - self.interval.until) // _HOUR))
         starts = [self.interval.since, *(first + hour * _HOUR for hour in range(count)), self.interval.until]
         inner = self.place(first) + np.arange(count) * (_HOUR // self.step)
-        return [Interval(*ends) for ends in pairwise(starts)], np.concatenate(([0], inner, [len(self)]))
+        return starts, np.concatenate(([0], inner, [len(self)]))
 
     def bound(self, place: int) -> datetime:
         """Return when the step at *place* begins; the end of the interval for the length."""

@@ -336,8 +336,9 @@ def test_the_dearest_hours_are_named_together_and_in_order() -> None:
 
 def test_a_history_that_begins_within_an_hour_is_cut_at_the_clock() -> None:
     kept = history(DAY, bad={0: 50, 5: 50}, start=START + 35 * timedelta(minutes=1))
-    spans, places = kept.hours()
-    assert spans[0] == Interval(START + timedelta(minutes=35), START + HOUR)
+    moments, places = kept.hours()
+    assert moments[:2] == [START + timedelta(minutes=35), START + HOUR]
+    assert moments[-1] == kept.interval.until
     assert places[:3].tolist() == [0, 5, 17]
     assert places[-1] == 288
     assert [cost.bad for cost in dearest(kept)] == [100]
