@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import Interval
 from analytics.slo import catalogue, corrections, ledger
 from analytics.slo.alerting import GROUP_GONE_AFTER, AlertChange, Change, advance
+from analytics.slo.backtest import firing_spans
 from analytics.slo.corrections import NewCorrection
 from analytics.slo.model import (
     BUCKET,
@@ -23,6 +25,7 @@ from analytics.slo.model import (
     PromEvents,
     RollingWindow,
 )
+from analytics.slo.windows import pairs_of
 from analytics.store.engine import session_scope
 from analytics.store.queries.slo_alerts import list_alerts, open_alerts
 from analytics.store.tables import DEMO
@@ -304,3 +307,22 @@ def test_alerts_are_listed_by_time_kind_and_page(session: Session) -> None:
     assert list_alerts(session, interval=Interval(NOON, NOON + HOUR), is_open=False) == []
     assert list_alerts(session, slo_id="other") == []
     assert open_alerts(session, []) == []
+
+
+def test_what_was_told_is_what_the_replay_of_the_same_time_tells(session: Session) -> None:
+    """Every bucket is judged as it comes, with bursts of every strength and a source that goes away for a while."""
+    own = save(session, alerting=AlertPolicy(ticket=AlertRouting(is_enabled=False)))
+    bursts = np.random.default_rng(4).choice([0, 0, 0, 2, 15, 60], size=12).repeat(4)
+    for place, bad in enumerate(bursts.tolist()):
+        if not 26 <= place < 34:
+            fill(session, NOON + place * BUCKET, NOON + (place + 1) * BUCKET, slo_id="own", bad=bad)
+        advance(session, now=NOON + (place + 1) * BUCKET)
+    span = Interval(NOON, NOON + len(bursts) * BUCKET)
+    history = ledger.histories(session, [own], span)["own"]
+    kept = list_alerts(session, limit=100)
+    lived = sorted((row.tier, row.started_at, row.ended_at or span.until) for row in kept)
+    replayed = [
+        (pair.tier, found.since, found.until) for pair in pairs_of(own) for found in firing_spans(history, pair)
+    ]
+    assert lived == replayed
+    assert len(replayed) == 3
