@@ -85,7 +85,7 @@ class SloStatus:
     """The window the numbers are of: its end may be ahead when it is a calendar's."""
     group_key: str = WHOLE
     unit: str = "events"
-    """What good, total and budget count: ``events`` or ``slices``; ``events`` for a mix of both in a composite."""
+    """What good, total and budget count: ``events``, or ``slices`` of time; a composite of both says ``events``."""
     excluded_s: float = 0.0
     """Seconds that corrections take out."""
     is_stale: bool = False

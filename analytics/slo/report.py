@@ -13,7 +13,7 @@ from analytics.slo.evaluate import EVENTS, SLICES, STALE_AFTER, Facts, SloStatus
 from analytics.slo.history import History
 from analytics.slo.ledger import HOUR, Reading, Want, to_buckets
 from analytics.slo.math import sli
-from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective
+from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective, RawRatio
 from analytics.slo.windows import period_at
 
 MOST_GROUPS = 50
@@ -210,8 +210,12 @@ def _series(history: History) -> list[tuple[datetime, float | None]]:
 
 
 def _unit(history: History) -> str:
-    counted = [part.objective.budgeting for part in history.parts] or [history.objective.budgeting]
-    return EVENTS if Budgeting.OCCURRENCES in counted else SLICES
+    """Return what *history* counts; ratios that Prometheus computes count once for each bucket, so as slices."""
+    counted = [part.objective for part in history.parts] or [history.objective]
+    has_events = any(
+        item.budgeting is Budgeting.OCCURRENCES and not isinstance(item.indicator, RawRatio) for item in counted
+    )
+    return EVENTS if has_events else SLICES
 
 
 def _with_groups(status: SloStatus, found: Sequence[SloStatus]) -> SloStatus:

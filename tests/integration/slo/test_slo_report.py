@@ -21,6 +21,7 @@ from analytics.slo.model import (
     CompositeMode,
     Member,
     Objective,
+    RawRatio,
     RollingWindow,
     Slices,
 )
@@ -206,6 +207,13 @@ def test_slices_of_time_are_counted_as_such(session: Session) -> None:
     assert status.budget is not None
     assert status.budget.total_events == pytest.approx(28.8)
     assert status.volume_warning is None
+
+
+def test_a_ratio_without_events_counts_time(session: Session) -> None:
+    save(session, window=RollingWindow(DAY), indicator=RawRatio("errors:ratio"))
+    fill(session, NOON - DAY, NOON, total=1, bad=0.01)
+    assert (stands(session).unit, stands(session).total) == ("slices", 288)
+    assert stands(session).volume_warning is None
 
 
 def test_windows_end_with_the_last_whole_slice(session: Session) -> None:
