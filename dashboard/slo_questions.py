@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from analytics.core.clock import Interval, utc_now
-from analytics.core.errors import PolicyError
+from analytics.core.errors import InputError, PolicyError
 from analytics.slo import catalogue, checks, ledger, preview
 from analytics.slo.backtest import Incident
 from analytics.slo.history import History
@@ -59,6 +59,12 @@ def slo_history(context: AppContext, document: str, interval: Interval) -> Histo
 @question(fresh_for=_MINUTE, role=Role.OPERATOR, is_kept=False)
 def slo_preview(context: AppContext, document: str, now: datetime, days: int) -> History:
     """Return the history of the objective that *document* defines, straight from Prometheus."""
+    if context.prom is None:
+        # Not an outage: nothing comes back by itself.
+        raise InputError(
+            "No Prometheus is set up, so the objective cannot be tried; set HELMSIGHT_PROMETHEUS__URL. It can be saved,"
+            " and is measured from then on."
+        )
     return _previewed(context, _without_sql(document), now, days)
 
 
