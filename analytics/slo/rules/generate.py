@@ -11,6 +11,7 @@ from analytics.slo.model import BurnPair, Objective, Severity
 from analytics.slo.rules.model import RuleAlert, RuleDocument, RuleSlo, filled, go_number, prom_duration
 from analytics.slo.rules.native import rule_slo_of
 from analytics.slo.rules.windows import CATALOGUE, AlertWindows
+from analytics.sources.prometheus import matcher
 
 VERSION = "dev"
 """What the info rule says of the version of Sloth: the word of a build that is no release."""
@@ -224,7 +225,7 @@ def _ids(slo: RuleSlo) -> dict[str, str]:
 
 
 def _selector(slo: RuleSlo) -> str:
-    return "{" + ", ".join(f'{name}="{value}"' for name, value in _ids(slo).items()) + "}"
+    return "{" + ", ".join(matcher(name, value) for name, value in _ids(slo).items()) + "}"
 
 
 def _plain(value: float) -> str:

@@ -13,7 +13,8 @@ WINDOW = "{{.window}}"
 SECONDS = "{{.seconds}}"
 """Stands in queries for the same length in seconds."""
 
-_WINDOW = re.compile(r"\{\{ *\.window *\}\}|\{window\}|(?<=\[)window(?=\])")
+PLACEHOLDER = re.compile(r"\{\{ *\.window *\}\}|\{window\}|(?<=\[)window(?=\])")
+"""The spellings of :data:`WINDOW` that specifications have."""
 _UNITS = (
     ("y", timedelta(days=365), True),
     ("w", timedelta(weeks=1), True),
@@ -120,4 +121,4 @@ def go_number(value: float) -> str:
 def filled(query: str, window: timedelta) -> str:
     """Return *query* with the length of *window* put in."""
     seconds = go_number(window.total_seconds())
-    return _WINDOW.sub(prom_duration(window), query).replace(SECONDS, seconds)
+    return PLACEHOLDER.sub(prom_duration(window), query).replace(SECONDS, seconds)

@@ -1,6 +1,7 @@
 """Lengths of time as specifications write them, and shares."""
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -75,12 +76,11 @@ def number(value: object) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise InputError(f"A number is needed, not {kind_of(value)}.")
-    text = str(value)
-    try:
+    text, found = "", None
+    with suppress(InvalidOperation, ValueError):  # Python refuses to write out very long numbers.
+        text = str(value)
         found = Decimal(text) if len(text) <= _MOST_DIGITS else None
-    except InvalidOperation:
-        found = None
-    if found is None or not found.is_finite():
+    if found is None or not found.is_finite() or abs(found.adjusted()) > _MOST_DIGITS:
         raise InputError(f"{text[:_MOST_DIGITS]!r} is not a number.")
     return found
 

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 MAX_TEXT = 20_000
 
+_BITS = 64
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
@@ -45,7 +46,7 @@ class Fields:
         value = self._value(name, required=required)
         if value is None:
             return None
-        if isinstance(value, dict | list | bool):
+        if isinstance(value, dict | list | bool) or (isinstance(value, int) and value.bit_length() > _BITS):
             self.error(name, f"text is needed, not {kind_of(value)}")
             return None
         found = str(value).strip()
@@ -145,10 +146,10 @@ class Fields:
         for key, item in value.items():
             if isinstance(item, dict | list) or item is None:
                 self.error(f"{name}.{key}", f"text is needed, not {kind_of(item)}")
-            elif not any_key and not _LABEL.fullmatch(key):
+            elif not any_key and not _LABEL.fullmatch(str(key)):
                 self.error(f"{name}.{key}", f"{key!r} is no name of a label", "letters, digits and _, no digit first")
             else:
-                found[key] = str(item).lower() if isinstance(item, bool) else str(item)
+                found[str(key)] = str(item).lower() if isinstance(item, bool) else str(item)
         return dict(sorted(found.items()))
 
     def only(self, names: Mapping[str, T]) -> tuple[str, T] | None:
@@ -190,6 +191,12 @@ class Fields:
             self.error(name, f"a list is needed, not {kind_of(value)}")
             return []
         return list(enumerate(value))
+
+
+def label_name(text: str) -> str:
+    """Return *text* as the name of a label: other characters become ``_``."""
+    name = re.sub(r"\W", "_", text, flags=re.ASCII)
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def fields(value: object, path: str, problems: Problems) -> Fields | None:

@@ -98,7 +98,7 @@ def read_objective(root: Fields) -> Objective | None:
             root.error(f"group_by[{place}]", f"the label {name!r} is given twice")
     title, owner, description = root.text("title"), root.text("owner"), root.text("description")
     labels = root.labels("labels")
-    alerting = read_policy(root, window.length)
+    alerting = _read_policy(root, window.length)
     root.close()
     if not (slo_id and service and target and indicator):
         return None
@@ -219,6 +219,8 @@ def _histogram(body: Fields) -> tuple[str, Decimal, str] | None:
     histogram = body.text("histogram", required=True)
     written = body.text("threshold", required=True)
     threshold = body.problems.built(body.at("threshold"), lambda: _threshold(written)) if written else None
+    if threshold is not None and threshold <= 0:
+        body.error("threshold", f"{threshold} is not above 0")
     matchers = body.text("matchers") or ""
     return (histogram, threshold, matchers) if histogram and threshold is not None else None
 
@@ -306,7 +308,7 @@ def _dump_indicator(indicator: Indicator) -> dict[str, Any]:
 # ---- Alerts ----
 
 
-def read_policy(root: Fields, period: timedelta) -> AlertPolicy:
+def _read_policy(root: Fields, period: timedelta) -> AlertPolicy:
     """Return what the field ``alerting`` of *root* says; *period* is what shares of a budget are of."""
     part = root.mapping("alerting")
     if part is None:

@@ -1,11 +1,12 @@
 """OpenSLO ``v1`` read into objectives; references to indicators, sources and alert policies are followed."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
+
+import orjson
 
 from analytics.slo.model import (
     BUCKET,
@@ -22,7 +23,7 @@ from analytics.slo.model import (
     Slices,
     Window,
 )
-from analytics.slo.specs.fields import Fields, fields
+from analytics.slo.specs.fields import Fields, fields, label_name
 from analytics.slo.specs.found import Found
 from analytics.slo.specs.native import ID, parse_document
 from analytics.slo.specs.openslo_export import API_VERSION, EXTRAS, dump_slo
@@ -187,7 +188,7 @@ class _Reader:
         }
         part.ignore("labels")
         found = Fields({"labels": joined}, part.path, self._problems).labels("labels", any_key=True)
-        return {re.sub(r"\W", "_", name, flags=re.ASCII): text for name, text in found.items()}
+        return {label_name(name): text for name, text in found.items()}
 
     # ---- The objective ----
 
@@ -205,7 +206,6 @@ class _Reader:
         return window or RollingWindow()
 
     def _slo(self, spec: Fields, frame: _Frame) -> Found:
-        before = self._problems.errors
         shared = None if frame.indicator else self._indicator(spec)
         spec.ignore("indicator")
         parts = spec.items("objectives", required=True)
@@ -224,7 +224,7 @@ class _Reader:
                 number = place + 1 if len(parts) > 1 else None
                 objective = frame.objective(indicator, target, slices, number=number)
                 found.append((part, objective, weight if own else None))
-        if self._problems.errors > before:
+        if self._problems.errors:
             return Found()
         objectives = [(part.path, objective) for part, objective, _ in found]
         weights = [(objective, weight) for _, objective, weight in found if weight is not None]
@@ -276,7 +276,7 @@ class _Reader:
         if text is None:
             return None
         try:
-            return parse_document(json.loads(str(text)))
+            return parse_document(orjson.loads(str(text)))
         except (ValueError, SpecError):
             self._problems.warn(f"metadata.annotations.{EXTRAS}", "it cannot be read; it was ignored")
             return None

@@ -11,7 +11,6 @@ from analytics.slo.specs.openslo_parts import (
     OPERATORS,
     PROMETHEUS,
     Shorthand,
-    checked,
     method_of,
     prometheus_events,
     slices_of,
@@ -21,6 +20,7 @@ from analytics.slo.specs.openslo_parts import (
     windowed,
 )
 from analytics.slo.specs.problems import nearest
+from analytics.slo.specs.queries import checked
 
 API_VERSION = "openslo/v1alpha"
 KINDS = ("SLO", "Service")
@@ -70,11 +70,10 @@ def read(root: Fields) -> Found:
     spec.close(is_lenient=True)
     for place, item in enumerate(objectives):
         _read_objective(item, place, frame, found)
-    return found
+    return Found() if root.problems.errors else found
 
 
 def _read_objective(item: Fields, place: int, frame: _Frame, found: Found) -> None:
-    before = item.problems.errors
     indicator, ratio = _read_indicator(item, frame)
     target, slices = target_of(item), slices_of(item, frame.budgeting)
     item.ignore("displayName", "op", "value")
@@ -83,7 +82,7 @@ def _read_objective(item: Fields, place: int, frame: _Frame, found: Found) -> No
     slo_id = f"{frame.service}-{name}".lower()
     if not ID.fullmatch(slo_id):
         item.problems.error("metadata.name", f"{slo_id[:100]!r} cannot be an id", "letters, digits, -, _ and .")
-    if item.problems.errors > before or not (indicator and target):
+    if not (indicator and target):
         return
     objective = Objective(
         id=slo_id,

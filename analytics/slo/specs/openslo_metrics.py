@@ -9,12 +9,12 @@ from analytics.slo.specs.fields import Fields
 from analytics.slo.specs.openslo_parts import (
     OPERATORS,
     PROMETHEUS,
-    checked,
     prometheus_events,
     threshold_events,
     windowed,
 )
 from analytics.slo.specs.problems import nearest
+from analytics.slo.specs.queries import checked
 
 _QUERIES = ("query", "promql", "expr", "expression")
 _RAW = {"success": True, "failure": False}

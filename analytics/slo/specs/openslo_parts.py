@@ -21,8 +21,8 @@ from analytics.slo.model import (
 from analytics.slo.specs.durations import duration_text
 from analytics.slo.specs.fields import Fields
 from analytics.slo.specs.problems import nearest
-from analytics.slo.specs.promql import check_promql, selector
-from analytics.slo.specs.queries import is_per_second
+from analytics.slo.specs.promql import selector
+from analytics.slo.specs.queries import checked, is_per_second, with_placeholder
 
 METHODS = {
     "Occurrences": Budgeting.OCCURRENCES,
@@ -51,7 +51,6 @@ _CALENDAR = {
     "Y": CalendarUnit.YEAR,
 }
 _START = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}Z?", re.ASCII)
-_PLACEHOLDER = re.compile(r"\{\{ *\.window *\}\}|\{window\}|(?<=\[)window(?=\])")
 _FIXED = re.compile(r"\[(?:\d+(?:ms|[ywdhms]))+\]", re.ASCII)
 _SUM = re.compile(r"sum\s*\((.*)\)", re.DOTALL)
 
@@ -193,7 +192,7 @@ def windowed(body: Fields, name: str, query: str, *, is_counter: bool) -> str | 
     A query with a fixed range gets the window for it; of a counter without a range the increase is taken, and of
     anything else the sum of a value each minute.
     """
-    found = _PLACEHOLDER.sub("{window}", query)
+    found = with_placeholder(query)
     if "{window}" not in found and _FIXED.search(found):
         fixed = sorted(set(_FIXED.findall(found)))
         body.problems.warn(body.at(name), f"the fixed range {', '.join(fixed)} is taken for the length of the window")
@@ -201,16 +200,6 @@ def windowed(body: Fields, name: str, query: str, *, is_counter: bool) -> str | 
     elif "{window}" not in found:
         found = _opened(found, is_counter=is_counter)
     return checked(body, name, found)
-
-
-def checked(body: Fields, name: str, query: str) -> str | None:
-    """Return *query* when it is PromQL; None, with a problem, otherwise."""
-    try:
-        check_promql(query.replace("{window}", "5m"))
-    except InputError as error:
-        body.error(name, f"it is not PromQL: {error.message}")
-        return None
-    return query
 
 
 def _opened(query: str, *, is_counter: bool) -> str:

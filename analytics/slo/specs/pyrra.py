@@ -16,7 +16,7 @@ from analytics.slo.model import (
     RollingWindow,
 )
 from analytics.slo.specs.durations import number
-from analytics.slo.specs.fields import Fields
+from analytics.slo.specs.fields import Fields, label_name
 from analytics.slo.specs.found import Found
 from analytics.slo.specs.native import ID
 from analytics.slo.specs.promql import Selector, selector
@@ -193,4 +193,6 @@ def _spelled(metric: Selector, window: str = "") -> str:
 def _labels(labels: object) -> dict[str, str]:
     if not isinstance(labels, dict):
         return {}
-    return {name.removeprefix(PROPAGATED): text for name, text in labels.items() if name.startswith(PROPAGATED)}
+    return {
+        label_name(name.removeprefix(PROPAGATED)): text for name, text in labels.items() if name.startswith(PROPAGATED)
+    }

@@ -9,7 +9,8 @@ from analytics.slo.model import LatencyEvents, Objective, PromEvents, PromIndica
 from analytics.slo.specs.fields import Fields
 from analytics.slo.specs.found import Found
 from analytics.slo.specs.native import ID
-from analytics.slo.specs.promql import check_promql, selector
+from analytics.slo.specs.promql import selector
+from analytics.slo.specs.queries import checked
 
 API_VERSION = "sre.google.com/v2"
 KIND = "ServiceLevelObjective"
@@ -131,12 +132,7 @@ def _expression(body: Fields, name: str, *, operators: tuple[str, ...]) -> str |
     query = _WINDOW.sub("[{window}", query) if _WINDOW.search(query) else f"{query}[{{window}}]"
     for operator in operators:
         query = f"{operator}({query})"
-    try:
-        check_promql(query.replace("{window}", "5m"))
-    except InputError as error:
-        body.error(name, f"it is not PromQL: {error.message}")
-        return None
-    return query
+    return checked(body, name, query)
 
 
 def _as_version_2(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,11 +64,13 @@ class _Indicator:
 
 
 def _read_service(root: Fields, found: Found, *, spec: str, mode: str) -> None:
-    service = _read_name(root, "service")
-    labels = root.labels("labels")
+    before = root.problems.errors
+    service, labels = _read_name(root, "service"), root.labels("labels")
     _warn_of_plugins(root, "slo_plugins")
     slos = root.items("slos", required=True)
     root.close(is_lenient=True)
+    if root.problems.errors > before:
+        found = Found()
     for slo in slos:
         _read_slo(slo, service or "service", labels, found, spec=spec, mode=mode)
 

@@ -1,10 +1,14 @@
 """Specifications of other tools: what they mean here, and what is said of those that are wrong."""
 
+import copy
+import json
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analytics.slo.defaults import objectives
 from analytics.slo.model import (
@@ -34,16 +38,18 @@ from analytics.slo.specs.problems import Level
 
 def changed(document, changes):
     """Return *document* with values put in by path; None takes one out."""
-    document = yaml.safe_load(yaml.safe_dump(document))
+    document = copy.deepcopy(document)
     for path, value in changes.items():
         *way, last = path.split("/")
         place = document
         for part in way:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        if value is None:
+        if isinstance(place, list):
+            place[int(last)] = value
+        elif value is None:
             place.pop(last, None)
         else:
-            place[int(last) if isinstance(place, list) else last] = value
+            place[last] = value
     return document
 
 
@@ -658,3 +664,63 @@ def test_what_slo_generator_asks_of_others_is_left_out():
 )
 def test_a_wrong_slo_generator_specification_is_refused_with_the_field(changes, path):
     assert errors(changed(GENERATOR, changes)) == {path}
+
+
+# ---- All of them ----
+
+DOCUMENTS = {"sloth": SLOTH, "openslo": OPENSLO, "pyrra": PYRRA, "slo-generator": GENERATOR}
+
+
+@pytest.mark.parametrize(
+    ("document", "changes"),
+    [
+        pytest.param(SLOTH, {"service": None}, id="sloth"),
+        pytest.param(OPENSLO, {"spec/service": None}, id="openslo"),
+        pytest.param(PYRRA, {"metadata/name": None}, id="pyrra"),
+        pytest.param(GENERATOR, {"metadata/name": None}, id="slo-generator"),
+    ],
+)
+def test_nothing_is_taken_from_a_document_that_does_not_say_whose_it_is(document, changes):
+    parsed = read(changed(document, changes))
+    assert (parsed.is_valid, parsed.objectives, list(parsed.rules.slos)) == (False, (), [])
+
+
+def paths(value, way=()):
+    yield way
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        yield from paths(item, (*way, str(name)))
+
+
+ODD = st.sampled_from(
+    [
+        None,
+        True,
+        -1,
+        0,
+        1e300,
+        10**18,
+        ".inf",
+        "",
+        "x",
+        "{{.window}}",
+        "a{",
+        "1e999999999",
+        "9" * 50,
+        [],
+        {},
+        [1],
+        {"a": 1},
+    ]
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_no_odd_value_anywhere_makes_reading_fail(data):
+    document = DOCUMENTS[data.draw(st.sampled_from(sorted(DOCUMENTS)))]
+    path = data.draw(st.sampled_from([way for way in paths(document) if way]))
+    value = data.draw(ODD)
+    (parsed,) = read_text(json.dumps(changed(document, {"/".join(path): value})))
+    for item in parsed.objectives:
+        assert parse_document(dump_document(item)) == item
