@@ -15,11 +15,15 @@ def require_aware(moment: datetime) -> datetime:
     """Return *moment* in UTC.
 
     Raises:
-        InputError: If *moment* has no time zone; a naive time has no single meaning.
+        InputError: If *moment* has no time zone, since a naive time has no single meaning, or is outside of the
+            years 1 to 9999 in UTC.
     """
     if moment.tzinfo is None:
         raise InputError(f"The time {moment.isoformat()} has no time zone; add one, for example +00:00.")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InputError(f"The time {moment.isoformat()} is outside of the years 1 to 9999 in UTC.") from error
 
 
 def floor_time(moment: datetime, step: timedelta) -> datetime:

@@ -5,6 +5,7 @@ A route is an :class:`Operation`; the routing table and the OpenAPI document are
 
 import base64
 import hashlib
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +38,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-_LONGEST = timedelta(days=400)
+LONGEST_RANGE = timedelta(days=400)
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""An escaped NUL in JSON; PostgreSQL has no text with one."""
 
 
 class Asked(BaseModel):
@@ -91,8 +94,8 @@ class RangeQuery(Asked):
             span = Interval(require_aware(self.since), require_aware(self.until) if self.until is not None else end)
         else:
             span = Interval.last(timedelta(seconds=int(self.range[:-1]) * _UNITS[self.range[-1]]), now=end)
-        if span.length > _LONGEST:
-            raise InputError(f"A range is at most {_LONGEST.days} days; nothing was read.")
+        if span.length > LONGEST_RANGE:
+            raise InputError(f"A range is at most {LONGEST_RANGE.days} days; nothing was read.")
         return span
 
 
@@ -217,7 +220,7 @@ class Operation:
             request,
             get_context(),
             viewer,
-            _query=_parsed(self.query, dict(request.query_params), "query") if self.query is not None else None,
+            _query=_parsed_query(self.query, request.query_params) if self.query is not None else None,
             _body=await _read_body(request, self.body) if self.body is not None else None,
         )
         answer = await self.handler(call)
@@ -290,11 +293,19 @@ async def _read_body(request: Request, kind: type[BaseModel]) -> BaseModel:
     content = await request.body()
     if not content:
         return _parsed(kind, {}, "body")
+    if _NUL.search(content):
+        raise InputError("The body holds a NUL character, which no text may; nothing was done.")
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise InputError(f"The body is not JSON ({error}); nothing was done.") from error
     return _parsed(kind, document, "body")
+
+
+def _parsed_query(kind: type[BaseModel], values: Mapping[str, str]) -> BaseModel:
+    if any("\0" in value for value in values.values()):
+        raise InputError("The query holds a NUL character, which no text may; nothing was done.")
+    return _parsed(kind, dict(values), "query")
 
 
 def _parsed(kind: type[BaseModel], values: Any, where: str) -> BaseModel:
