@@ -6,7 +6,7 @@ They are applied when numbers are read and never touch the ledger, so they work 
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -24,6 +24,7 @@ from analytics.store.tables.slos import SloCorrection
 LONGEST_REASON = 500
 LONGEST = timedelta(days=400)
 LONGEST_RECURRING = timedelta(days=31)
+YEARS = Interval(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 _YEAR = timedelta(days=365)
 
 
@@ -226,6 +227,8 @@ def _checked(new: NewCorrection) -> NewCorrection:
     reason, rule = new.reason.strip(), (new.rrule or "").strip() or None
     if first.length <= timedelta(0):
         raise InputError("The correction ends when it starts; nothing was stored.")
+    if not YEARS.since <= first.since < YEARS.until:
+        raise InputError(f"A correction starts between {YEARS.since.year} and {YEARS.until.year}; nothing was stored.")
     longest = LONGEST if rule is None else LONGEST_RECURRING
     if first.length > longest:
         again = "" if rule is None else " that recurs"

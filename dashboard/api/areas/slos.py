@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import Field, model_validator
@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from analytics.core.clock import Interval, require_aware, utc_now
 from analytics.core.errors import InputError
-from analytics.slo import catalogue, checks, corrections, ledger, slo_report
+from analytics.slo import catalogue, checks, corrections, slo_report
 from analytics.slo.backtest import suggest_min_bad
 from analytics.slo.burndown import burn_down, burndown
 from analytics.slo.corrections import Correction, NewCorrection
 from analytics.slo.documents import ReportFormat, file_name, render
 from analytics.slo.explain import explain_burn
-from analytics.slo.forecast import forecast
+from analytics.slo.forecast import look_ahead
 from analytics.slo.model import Objective
 from analytics.slo.period_report import period_report
 from analytics.slo.preview import preview
@@ -33,7 +33,16 @@ from analytics.store.queries.slo_alerts import SloAlertRow
 from dashboard import slo_changes
 from dashboard.api.areas import slo_answers as answers
 from dashboard.api.areas import slo_trials
-from dashboard.api.operations import Asked, Call, CursorQuery, Operation, RangeQuery, decode_cursor, listing
+from dashboard.api.operations import (
+    LONGEST_RANGE,
+    Asked,
+    Call,
+    CursorQuery,
+    Operation,
+    RangeQuery,
+    decode_cursor,
+    listing,
+)
 from dashboard.auth.roles import Role
 from dashboard.auth.viewer import require
 
@@ -42,7 +51,6 @@ T = TypeVar("T")
 
 _MOST_TARGETS = 20
 _LONGEST_NOTE = catalogue.LONGEST_NOTE
-_FOUR_WEEKS = timedelta(days=28)
 _PERIOD = "Such as `30d`, `month`, `last-month`, `2026-10`, `2026-Q3`"
 
 
@@ -67,8 +75,8 @@ class SlosQuery(Asked):
     def interval(self, now: datetime) -> Interval | None:
         """Return the span; None for the windows of the objectives."""
         if self.since is not None:
-            return Interval(require_aware(self.since), now if self.until is None else require_aware(self.until))
-        return None if self.period is None else named_period(self.period, now=now, zone=self.zone)
+            return _short(Interval(require_aware(self.since), now if self.until is None else require_aware(self.until)))
+        return None if self.period is None else _short(named_period(self.period, now=now, zone=self.zone))
 
 
 class ReportQuery(Asked):
@@ -234,14 +242,7 @@ async def get_burn_down(call: Call) -> answers.BurnDownOut:
 
 async def get_forecast(call: Call) -> answers.ForecastOut:
     """Return how a budget goes on."""
-
-    def read(session: Session) -> answers.ForecastOut:
-        objective = catalogue.find(session, call.path("slo_id"))
-        span = Interval.last(max(objective.period, _FOUR_WEEKS) + timedelta(days=1))
-        history = ledger.histories(session, [objective], span, step=ledger.HOUR)[objective.id]
-        return answers.forecast(forecast(history))
-
-    return await _read(call, read)
+    return answers.forecast(await _read(call, look_ahead, call.path("slo_id"), now=utc_now()))
 
 
 async def get_explanation(call: Call) -> answers.ExplanationOut:
@@ -266,6 +267,7 @@ async def list_slo_alerts(call: Call) -> Any:
 async def get_slo_document(call: Call) -> Response:
     """Return the report of a period as a document."""
     query = call.query(ReportQuery)
+    _short(named_period(query.period, now=utc_now(), zone=query.zone))
     ids = None if query.ids is None else [part.strip() for part in query.ids.split(",")]
     report = await _read(call, period_report, now=utc_now(), period=query.period, zone=query.zone, ids=ids)
     headers = {
@@ -417,6 +419,13 @@ async def _read(call: Call, question: Callable[Concatenate[Session, P], T], *arg
             return question(session, *args, **kwargs)
 
     return await call.in_thread(ask)
+
+
+def _short(span: Interval) -> Interval:
+    """Refuse a span that would take long to add up."""
+    if span.length > LONGEST_RANGE:
+        raise InputError(f"A period is at most {LONGEST_RANGE.days} days; nothing was read.")
+    return span
 
 
 def _saved(objective: Objective) -> answers.SavedOut:

@@ -115,6 +115,7 @@ REFUSED = (
     (planned(length=timedelta(days=32), rrule="FREQ=YEARLY"), "recurs lasts at most 31 days"),
     (planned(length=-HOUR), "ends .* before it starts"),
     (planned(datetime(2026, 1, 1)), "has no time zone"),  # noqa: DTZ001 - what is refused
+    (planned(datetime(9999, 12, 30, tzinfo=UTC), rrule="FREQ=DAILY"), "starts between 2000 and 2100"),
     (planned(reason="  "), "Say in 1 to 500 characters why"),
     (planned(reason="x" * 501), "Say in 1 to 500 characters why"),
     (planned(slo_id=API, service="api"), "not for both"),

@@ -205,7 +205,8 @@ def test_what_happened_is_noted_listed_and_removed(operator: httpx.Client, viewe
     (row,) = viewer.get("/api/v1/annotations", params=span).json()
     assert (row["id"], row["title"]) == (noted.json()["id"], "Release 9")
     assert row["created_by"].startswith("token:")
-    assert operator.post("/api/v1/annotations", json=asked | {"kind": "party"}).status_code == 422
+    for wrong in ({"kind": "party"}, {"title": "a\0b"}, {"at": "0001-01-01T00:00:00+14:00"}):
+        assert operator.post("/api/v1/annotations", json=asked | wrong).status_code == 422
     assert operator.delete(f"/api/v1/annotations/{row['id']}").status_code == 204
     assert operator.delete(f"/api/v1/annotations/{row['id']}").status_code == 404
     assert viewer.get("/api/v1/annotations", params=span).json() == []
@@ -229,6 +230,9 @@ def test_a_report_comes_in_every_form(viewer: httpx.Client, form: str):
         ("?until=2026-01-01T00:00:00Z", 422),
         ("?since=2026-01-01T00:00:00", 422),
         ("?period=-1d", 422),
+        ("?period=9999d", 422),
+        ("?service=%00", 422),
+        ("/report?period=2000w", 422),
         ("/nothing", 404),
         ("/nothing/burn-down", 404),
         ("/nothing/forecast", 404),
