@@ -22,7 +22,7 @@ from analytics.live import agents as live_agents
 from analytics.slo import SloReport, SloStatus, catalogue, corrections, ledger, slo_report
 from analytics.slo.burndown import BurnDown, burn_down, burndown
 from analytics.slo.explain import BurnExplanation, explain_burn
-from analytics.slo.forecast import Forecast, forecast
+from analytics.slo.forecast import Forecast, look_ahead
 from analytics.slo.windows import period_at
 from analytics.store.engine import session_scope
 from analytics.store.paging import MAX_LIMIT, Page
@@ -52,7 +52,6 @@ _FEWER_ENTRIES = {"page_picture": 16, "artifact": 2, "node": 32, "version": 32}
 """Of answers that may be large."""
 _FEW = 8
 _TREND = 40
-_FOUR_WEEKS = timedelta(days=28)
 """As long as traffic of the same hour of the week is looked at."""
 
 _questions: list[Question[..., Any]] = []
@@ -160,9 +159,7 @@ def slo_burn_down(context: AppContext, slo_id: str) -> BurnDown:
 def slo_forecast(context: AppContext, slo_id: str) -> Forecast:
     """Return how the budget of one objective goes on."""
     with session_scope(context.engine) as session:
-        objective = catalogue.find(session, slo_id)
-        span = Interval.last(max(objective.period, _FOUR_WEEKS) + timedelta(days=1))
-        return forecast(ledger.histories(session, [objective], span, step=ledger.HOUR)[slo_id])
+        return look_ahead(session, slo_id, now=utc_now())
 
 
 @_question(fresh_for=_MINUTE)

@@ -8,18 +8,23 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError
-from analytics.slo import composite
+from analytics.slo import catalogue, composite
 from analytics.slo.history import History
+from analytics.slo.ledger import HOUR, Want, read
 from analytics.slo.math import burn_rate, error_budget
-from analytics.slo.model import CalendarWindow, CompositeEvents, Objective, RollingWindow
+from analytics.slo.model import BUCKET, CalendarWindow, CompositeEvents, Objective, RollingWindow
 from analytics.slo.windows import period_at
 
 Numbers = NDArray[np.float64]
 
-_HOUR = timedelta(hours=1)
+_WEEKS = timedelta(days=29)
+_FINE = timedelta(days=35)
+"""Histories up to this are read by five minutes, so that the forecast begins with the share the report shows."""
+_POINTS = 240
 _HOURS_OF_WEEK = 168
 _NOTHING = timedelta(0)
 
@@ -55,7 +60,7 @@ class Forecast:
     """Those of :data:`RECENT` in which an event was seen: together they make the fan."""
 
 
-def forecast(history: History, *, horizon: timedelta | None = None, step: timedelta = _HOUR) -> Forecast:
+def forecast(history: History, *, horizon: timedelta | None = None, step: timedelta | None = None) -> Forecast:
     """Return how the budget goes on after the end of *history*.
 
     Traffic is expected to be the median of the same hour of the week, as far as the history goes back.
@@ -64,13 +69,11 @@ def forecast(history: History, *, horizon: timedelta | None = None, step: timede
         history: At least the window of the objective before its end; what it lacks counts as unmeasured.
         horizon: How far to look, at most a rolling window or the rest of a calendar window; None for a quarter of
             the one or all of the other.
-        step: Between points.
+        step: Between points; None for an hour, or as many hours as make at most 240 points.
 
     Raises:
         InputError: If *step* is not positive.
     """
-    if step <= timedelta(0):
-        raise InputError(f"A forecast with a point every {step} cannot be drawn.")
     objective, now = history.objective, history.interval.until
     window = objective.window
     span = period_at(window, now)
@@ -78,6 +81,9 @@ def forecast(history: History, *, horizon: timedelta | None = None, step: timede
         until = now + min(window.length, horizon or window.length / 4)
     else:
         until = span.until if horizon is None else min(span.until, now + horizon)
+    step = max(HOUR, -((now - until) // (_POINTS * HOUR)) * HOUR) if step is None else step
+    if step <= _NOTHING:
+        raise InputError(f"A forecast with a point every {step} cannot be drawn.")
     moments = [min(until, now + place * step) for place in range(-((now - until) // step) + 1)]
     ahead = _Ahead(span, moments, isinstance(window, RollingWindow))
     ratio = objective.budget_ratio
@@ -92,6 +98,19 @@ def forecast(history: History, *, horizon: timedelta | None = None, step: timede
         gone = next((moment for moment, left in course if left is not None and left <= 0), None)
         scenarios.append(Scenario(recent, rate, course, gone))
     return Forecast(objective, Interval(now, until), unspent[0][1], unspent, scenarios)
+
+
+def look_ahead(session: Session, slo_id: str, *, now: datetime) -> Forecast:
+    """Return how the budget of *slo_id* goes on after *now*, by the traffic of its window and of four weeks at least.
+
+    Raises:
+        NotFoundError: If there is no such objective.
+    """
+    objective = catalogue.find(session, slo_id)
+    since = min(period_at(objective.window, now).since, now - _WEEKS)
+    step = BUCKET if now - since <= _FINE else HOUR
+    (history,) = read(session, [Want(objective, Interval(since, now), step)])
+    return forecast(history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +163,7 @@ def _expected(history: History, moments: Sequence[datetime]) -> Numbers:
     expected = [0.0]
     for before, after in pairwise(moments):
         middle = before + (after - before) / 2
-        expected.append(weekly[_hour_of_week(middle, zone)] * ((after - before) / _HOUR))
+        expected.append(weekly[_hour_of_week(middle, zone)] * ((after - before) / HOUR))
     return np.array(expected)
 
 
@@ -154,11 +173,11 @@ def _hours_of_week(history: History, zone: tzinfo) -> Numbers:
     _, total = history.between(bounds[:-1], bounds[1:])
     running = np.concatenate(([0.0], np.cumsum(history.measured_s)))
     measured = running[bounds[1:]] - running[bounds[:-1]]
-    seen = measured >= _HOUR.total_seconds() / 2
+    seen = measured >= HOUR.total_seconds() / 2
     if not seen.any():
         return np.zeros(_HOURS_OF_WEEK)
     an_hour = np.full(len(total), np.nan)
-    an_hour[seen] = total[seen] * _HOUR.total_seconds() / measured[seen]
+    an_hour[seen] = total[seen] * HOUR.total_seconds() / measured[seen]
     weeks = np.full((len(total) // _HOURS_OF_WEEK + 1, _HOURS_OF_WEEK), np.nan)
     for place, moment in enumerate(moments[:-1]):
         weeks[place // _HOURS_OF_WEEK, _hour_of_week(moment, zone)] = an_hour[place]
@@ -174,9 +193,11 @@ def _hour_of_week(moment: datetime, zone: tzinfo) -> int:
 
 
 def _lately(history: History, recent: timedelta) -> tuple[float, float]:
-    """Return good and total of the time *recent* before the end of the newest step that was measured."""
+    """Return good and total of the time *recent* before the newest step measured; none if silence lasts as long."""
     seen = np.flatnonzero(history.measured_s > 0)
     last = int(seen[-1]) + 1 if len(seen) else 0
+    if history.interval.until - history.bound(last) >= recent:
+        return 0.0, 0.0
     first = max(0, last - max(1, recent // history.step))
     good, total = history.between(np.array([first]), np.array([last]))
     return float(good[0]), float(total[0])
@@ -187,6 +208,6 @@ def _course(
 ) -> list[tuple[datetime, float | None]]:
     course: list[tuple[datetime, float | None]] = []
     for moment, whole, bad in zip(moments, total.tolist(), (total - good).tolist(), strict=True):
-        budget = error_budget(whole - bad, whole, budget_ratio=ratio, period=_HOUR)
+        budget = error_budget(whole - bad, whole, budget_ratio=ratio, period=HOUR)
         course.append((moment, None if budget is None else budget.remaining_ratio))
     return course

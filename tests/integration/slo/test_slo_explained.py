@@ -15,6 +15,7 @@ from analytics.slo import catalogue, ledger, slo_report
 from analytics.slo.alerting import advance
 from analytics.slo.burndown import burn_down
 from analytics.slo.explain import explain_burn
+from analytics.slo.forecast import look_ahead
 from analytics.slo.model import CalendarWindow, Objective, PromEvents
 from analytics.store.engine import session_scope
 from analytics.store.tables import Annotation
@@ -129,8 +130,20 @@ def test_a_month_of_the_calendar_is_drawn_to_date(session: Session) -> None:
     assert course.rolling == []
 
 
+def test_a_forecast_begins_with_what_the_report_says(session: Session) -> None:
+    fill(session, NOW - 30 * DAY - HOUR, NOW - 30 * DAY + HOUR, bad=10)
+    fill(session, NOW - 30 * DAY + HOUR, NOW - HOUR, bad=0)
+    fill(session, NOW - HOUR, NOW, bad=1)
+    ahead = look_ahead(session, API, now=NOW)
+    status = slo_report(session, now=NOW, ids=[API]).statuses[0]
+    assert status.budget is not None
+    assert ahead.remaining == pytest.approx(status.budget.remaining_ratio)
+    assert ahead.scenarios[0].burn_rate == pytest.approx(10)
+    assert look_ahead(session, API, now=NOW + 2 * HOUR).scenarios[0].recent == 6 * HOUR
+
+
 def test_what_is_not_there_is_not_explained(session: Session) -> None:
-    for ask in (explain_burn, burn_down):
+    for ask in (explain_burn, burn_down, look_ahead):
         with pytest.raises(NotFoundError):
             ask(session, "nothing", now=NOW)
     said = explain_burn(session, API, now=NOW)
