@@ -143,7 +143,7 @@ def test_an_old_value_is_shown_as_old_when_postgres_goes_away(open_page, full_pl
     broken.run()
     assert not broken.exception
     assert "Old values" in texts(broken)
-    assert len(broken.dataframe[0].value) == len(app.dataframe[0].value) == 9
+    assert len(broken.dataframe[0].value) == len(app.dataframe[0].value) > 0
 
 
 def test_a_page_recovers_by_itself(open_page, full_place, away_place):
