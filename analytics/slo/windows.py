@@ -102,16 +102,18 @@ def burn_pairs(*, budget_ratio: float, period: timedelta, grain: timedelta = BUC
 def pairs_of(objective: Objective) -> list[BurnPair]:
     """Return the pairs that *objective* alerts by: those of its policy, else those that follow from its target.
 
-    Pairs of a policy have the tiers of their order. Severities that it turns off have none. Where the budget counts
-    slices of time, windows that follow from the target are whole slices.
+    Pairs of a policy have the tiers of their order, and their windows are rounded up to what is counted: buckets, or
+    slices where the budget counts slices of time. Severities that the policy turns off have none.
     """
     policy = objective.alerting
-    pairs: Sequence[BurnPair]
+    grain = BUCKET if objective.budgeting is Budgeting.OCCURRENCES else objective.slices.length
     if policy.pairs is None:
-        grain = BUCKET if objective.budgeting is Budgeting.OCCURRENCES else objective.slices.length
         pairs = burn_pairs(budget_ratio=objective.budget_ratio, period=objective.period, grain=grain)
     else:
-        pairs = [replace(pair, tier=tier) for tier, pair in enumerate(policy.pairs, start=1)]
+        pairs = [
+            replace(pair, long=_whole(pair.long, BUCKET, grain), short=_whole(pair.short, BUCKET, grain), tier=tier)
+            for tier, pair in enumerate(policy.pairs, start=1)
+        ]
     routing = {Severity.PAGE: policy.page, Severity.TICKET: policy.ticket}
     return [pair for pair in pairs if routing[pair.severity].is_enabled]
 

@@ -123,6 +123,14 @@ def test_pairs_of_a_policy_have_the_tiers_of_their_order() -> None:
     assert [(item.severity, item.tier) for item in pairs_of(written)] == [("ticket", 1), ("page", 2)]
 
 
+def test_windows_of_a_policy_are_rounded_up_to_what_is_counted() -> None:
+    policy = AlertPolicy(pairs=(BurnPair(Severity.PAGE, HOUR, timedelta(minutes=1), 2),))
+    (pair,) = pairs_of(objective(alerting=policy))
+    assert (pair.long, pair.short) == (HOUR, BUCKET)
+    (sliced,) = pairs_of(objective(alerting=policy, budgeting=Budgeting.TIMESLICES, slices=Slices(2 * HOUR)))
+    assert (sliced.long, sliced.short) == (2 * HOUR, 2 * HOUR)
+
+
 def test_windows_of_budgets_of_time_are_whole_slices() -> None:
     sliced = objective(budgeting=Budgeting.TIMESLICES, slices=Slices(HOUR))
     assert [(pair.long, pair.short) for pair in pairs_of(sliced)][:2] == [(HOUR, HOUR), (6 * HOUR, HOUR)]
