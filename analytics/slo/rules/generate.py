@@ -7,8 +7,8 @@ from typing import Any
 
 from analytics.core.errors import InputError
 from analytics.core.source import yaml_text
-from analytics.slo.model import BurnPair, Objective, Severity
-from analytics.slo.rules.model import RuleAlert, RuleDocument, RuleSlo, filled, go_number, prom_duration
+from analytics.slo.model import AlertRouting, BurnPair, Objective, Severity
+from analytics.slo.rules.model import RuleDocument, RuleSlo, filled, go_number, prom_duration
 from analytics.slo.rules.native import rule_slo_of
 from analytics.slo.rules.windows import CATALOGUE, AlertWindows
 from analytics.sources.prometheus import matcher
@@ -37,22 +37,26 @@ class RuleOptions:
 
 
 def rules_for(documents: Sequence[RuleDocument], options: RuleOptions | None = None) -> str:
-    """Return recording and alert rules as YAML: one document for each of *documents* that has any.
+    """Return recording and alert rules as YAML: one document for each of *documents* that has any, or some together.
+
+    What is left out is named in comments at the top.
 
     Raises:
         InputError: If there are no pairs of windows for a period, or nothing to write.
     """
     options = options or RuleOptions()
-    texts = []
+    notes = [f"{slo_id}: {reason}" for document in documents for slo_id, reason in document.left_out.items()]
+    written: list[tuple[RuleDocument, list[dict[str, Any]]]] = []
     for document in documents:
         groups = [group for slo in document.slos for group in rule_groups(slo, options)]
-        notes = [f"# Left out: {slo_id}: {reason}\n" for slo_id, reason in document.left_out.items()]
-        if groups:
-            texts.append("".join(notes) + yaml_text(_in_kubernetes(document.kubernetes, groups)))
-    if not texts:
-        reasons = [f"{slo_id}: {reason}" for document in documents for slo_id, reason in document.left_out.items()]
-        raise InputError(f"There are no rules to write.{' ' if reasons else ''}{'; '.join(reasons)}")
-    return "---\n" + "---\n".join(texts)
+        if groups and document.joins and written and written[-1][0].joins:
+            written[-1][1].extend(groups)
+        elif groups:
+            written.append((document, groups))
+    if not written:
+        raise InputError(" ".join(["There are no rules to write.", *(f"Left out: {note}." for note in notes)]))
+    texts = [yaml_text(_in_kubernetes(document.kubernetes, groups)) for document, groups in written]
+    return "".join(f"# Left out: {note}\n" for note in notes) + "---\n" + "---\n".join(texts)
 
 
 def rules_for_objectives(objectives: Sequence[Objective], options: RuleOptions | None = None) -> str:
@@ -73,7 +77,7 @@ def document_of(objectives: Sequence[Objective]) -> RuleDocument:
             slos.append(found)
         else:
             left_out[objective.id] = found
-    return RuleDocument(slos, left_out=left_out)
+    return RuleDocument(slos, left_out=left_out, joins=True)
 
 
 def rule_groups(slo: RuleSlo, options: RuleOptions) -> list[dict[str, Any]]:
@@ -111,9 +115,9 @@ def _indicator_rules(
     slo: RuleSlo, pairs: Sequence[BurnPair], period: timedelta, options: RuleOptions
 ) -> list[dict[str, Any]]:
     labels = _ids(slo) | dict(slo.labels) | dict(options.extra_labels)
-    windows = sorted({window for pair in pairs for window in (pair.short, pair.long)} - {period})
-    queries = {_ratio(window): (filled(slo.ratio, window), window) for window in windows}
     shortest = _shortest(pairs)
+    windows = sorted({shortest, *(window for pair in pairs for window in (pair.short, pair.long))} - {period})
+    queries = {_ratio(window): (filled(slo.ratio, window), window) for window in windows}
     if slo.bad and slo.total:
         queries[_BAD.format(prom_duration(shortest))] = (filled(slo.bad, shortest), shortest)
         queries[_TOTAL.format(prom_duration(shortest))] = (filled(slo.total, shortest), shortest)
@@ -183,7 +187,7 @@ def _alert_rules(slo: RuleSlo, pairs: Sequence[BurnPair]) -> list[dict[str, Any]
     return rules
 
 
-def _alert_rule(slo: RuleSlo, severity: Severity, alert: RuleAlert, pairs: Sequence[BurnPair]) -> dict[str, Any]:
+def _alert_rule(slo: RuleSlo, severity: Severity, alert: AlertRouting, pairs: Sequence[BurnPair]) -> dict[str, Any]:
     whose = "{{$labels.sloth_service}} {{$labels.sloth_slo}} SLO error budget burn rate"
     annotations = {"title": f"({severity}) {whose} is too fast.", "summary": f"{whose} is over expected."}
     return {

@@ -28,15 +28,6 @@ _UNITS = (
 
 
 @dataclass(frozen=True, slots=True)
-class RuleAlert:
-    """What is said with the alerts of one severity."""
-
-    is_enabled: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class RuleSlo:
     """An objective as its rules need it; its queries hold :data:`WINDOW`."""
 
@@ -49,8 +40,8 @@ class RuleSlo:
     alert_name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of all recording rules."""
-    page: RuleAlert = RuleAlert()
-    ticket: RuleAlert = RuleAlert()
+    page: AlertRouting = field(default_factory=AlertRouting)
+    ticket: AlertRouting = field(default_factory=AlertRouting)
     spec: str = "prometheus/v1"
     """Name of the format, as the info rule tells it."""
     mode: str = "cli-gen-prom"
@@ -91,14 +82,16 @@ class RuleDocument:
     slos: Sequence[RuleSlo] = ()
     kubernetes: Mapping[str, object] | None = None
     """Metadata of the Kubernetes object they came in; their rules are then a ``PrometheusRule`` object."""
+    joins: bool = False
+    """Whether it goes into one document with those before and after it that say so too: Prometheus reads only one."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Ids of objectives that Prometheus cannot compute, and why."""
 
 
-def rule_alert(policy: AlertPolicy, routing: AlertRouting) -> RuleAlert:
+def rule_alert(policy: AlertPolicy, routing: AlertRouting) -> AlertRouting:
     """Return what *policy* says with the alerts of the severity that *routing* is for."""
     labels, annotations = {**policy.labels, **routing.labels}, {**policy.annotations, **routing.annotations}
-    return RuleAlert(routing.is_enabled, labels, annotations)
+    return AlertRouting(routing.is_enabled, labels, annotations)
 
 
 def prom_duration(length: timedelta) -> str:

@@ -181,7 +181,8 @@ def _parsed(document: _Document, library: openslo.Library, first_of: dict[str, s
 def _rules_of(found: Found) -> RuleDocument:
     if found.rules:
         return RuleDocument(tuple(found.rules), kubernetes=found.kubernetes)
-    return replace(document_of([objective for _, objective in found.objectives]), kubernetes=found.kubernetes)
+    document = document_of([objective for _, objective in found.objectives])
+    return replace(document, kubernetes=found.kubernetes, joins=found.kubernetes is None)
 
 
 def _read_native(root: Fields) -> Found:

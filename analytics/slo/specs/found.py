@@ -13,7 +13,6 @@ class Found:
     objectives: list[tuple[str, Objective]] = field(default_factory=list)
     """Each with its path in the document."""
     rules: list[RuleSlo] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    """Objectives that have no rules, and why."""
+    """Empty where rules follow from the objectives."""
     kubernetes: dict[str, object] | None = None
     """Metadata, where the rules are to be a Kubernetes object too."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from analytics.slo.model import Budgeting, Objective, PromIndicator, RollingWindow, Window
-from analytics.slo.rules.model import RuleAlert, RuleSlo
+from analytics.slo.model import AlertRouting, Budgeting, Objective, PromIndicator, RollingWindow, Window
+from analytics.slo.rules.model import RuleSlo
 from analytics.slo.specs.fields import Fields
 from analytics.slo.specs.found import Found
 from analytics.slo.specs.native import ID
@@ -26,7 +26,7 @@ API_VERSION = "openslo/v1alpha"
 KINDS = ("SLO", "Service")
 
 _UNITS = {"minute": "m", "hour": "h", "day": "d", "week": "w", "month": "M", "quarter": "Q", "year": "Y"}
-_QUIET = RuleAlert(is_enabled=False)
+_QUIET = AlertRouting(is_enabled=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from analytics.slo.model import (
 )
 from analytics.slo.rules import RuleOptions, load_windows, rules_for, rules_for_objectives
 from analytics.slo.rules.model import go_number, prom_duration
-from analytics.slo.specs.formats import read_text
+from analytics.slo.specs.formats import export_native, read_text
 from analytics.slo.specs.problems import SpecError
 
 SHOP = """
@@ -304,6 +304,20 @@ def test_pairs_names_and_texts_of_the_policy_are_used():
     assert "slo:sli_error:ratio_rate15m" in only["expr"]
     assert "(5.5 * 0.001)" in only["expr"]
     assert only["annotations"]["runbook"] == "https://example.org"
+
+
+def test_objectives_of_several_documents_go_into_one_because_prometheus_reads_one():
+    text = export_native([ours(), ours(id="rows", indicator=SqlEvents("SELECT at, good FROM t")), ours(id="other")])
+    written = rules_for([item.rules for item in read_text(text)])
+    assert written.startswith("# Left out: rows: its events are counted in PostgreSQL\n---\ngroups:")
+    assert len(yaml.safe_load(written)["groups"]) == 6
+
+
+def test_an_objective_that_never_alerts_is_recorded_all_the_same():
+    found = own(ours(alerting=AlertPolicy(pairs=())))
+    assert [len(group["rules"]) for group in found] == [4, 7]
+    recorded = {item["record"] for item in found[0]["rules"]}
+    assert {"slo:sli_error:ratio_rate5m", "slo:sli_error:ratio_rate30d"} < recorded
 
 
 def test_slices_of_time_are_counted_where_the_budget_counts_them():
