@@ -28,6 +28,7 @@ th, td { text-align: left; vertical-align: top; padding: 8px 12px 8px 0; border-
 th { font-size: 12.5px; color: var(--soft); font-weight: 600; white-space: nowrap; }
 th[scope=row] { font-size: inherit; color: inherit; white-space: normal; } th small { font-weight: 400; }
 td.n, th.n { text-align: right; white-space: nowrap; } td.n svg { margin-left: auto; }
+.scroll td:first-child { min-width: 10em; }
 .met { color: var(--good); font-weight: 600; } .missed { color: var(--bad); font-weight: 600; }
 svg { display: block; margin-top: 4px; } .g { fill: var(--good); } .b { fill: var(--bad); } .u { fill: var(--none); }
 .bar { fill: var(--line); }
@@ -106,7 +107,7 @@ def _objective(line: Line) -> str:
         _lines(actual, f"{words.points_text(line.sli_change)}"),
         f'<span class="{said}">{said}</span>',
         _lines(*words.budget_parts(status)),
-        f"{_lines(words.share_text(line.spent), words.before_text(line))}{_bar(line.spent)}",
+        f"{_lines(words.share_text(line.spent), words.before_text(line))}{_bar(line)}",
         _lines(*words.left_parts(status)),
         _lines(words.share_text(status.coverage_ratio)),
     )
@@ -134,11 +135,12 @@ def _strip(status: SloStatus) -> str:
     return f'<svg role="img" aria-label="{said}" width="{width}" height="{_HEIGHT}">{cells}</svg>' if kinds else ""
 
 
-def _bar(spent: float | None) -> str:
-    if spent is None:
+def _bar(line: Line) -> str:
+    """Return what was spent as a bar; grey where too little was measured for a verdict."""
+    if line.spent is None:
         return ""
-    width = round(min(max(spent, 0.0), 1.0) * _BAR, 1)
-    kind = "g" if spent < 1 else "b"
+    width = round(min(max(line.spent, 0.0), 1.0) * _BAR, 1)
+    kind = "u" if line.status.compliant is None else "g" if line.spent < 1 else "b"
     return (
         f'<svg class="bar" aria-hidden="true" width="{_BAR}" height="5"><rect width="{_BAR}" height="5" rx="2"/>'
         f'<rect class="{kind}" width="{width}" height="5" rx="2"/></svg>'

@@ -14,7 +14,7 @@ from analytics.slo import catalogue, corrections, ledger
 from analytics.slo.corrections import Correction
 from analytics.slo.evaluate import SloStatus
 from analytics.slo.explain import Cost, dearest
-from analytics.slo.model import CalendarUnit, CalendarWindow, Objective, Severity
+from analytics.slo.model import WHOLE, CalendarUnit, CalendarWindow, Objective, Severity
 from analytics.slo.report import SloSummary, slo_report
 from analytics.slo.windows import guard_of, named_period, period_at, previous_period
 from analytics.store.paging import MAX_LIMIT
@@ -34,7 +34,7 @@ class Line:
     before: SloStatus | None
     """None when too little was measured then for a verdict."""
     pages: int
-    """Pages that were open at some time of the period; those that a faster one covers do not count."""
+    """Pages of the period. Those that overlap are one, as when several pairs of windows fire on the same incident."""
     tickets: int
 
     @property
@@ -160,7 +160,7 @@ def _lines(
     session: Session, statuses: Sequence[SloStatus], earlier: Sequence[SloStatus], interval: Interval
 ) -> list[Line]:
     before = {status.objective.id: status for status in earlier if status.compliant is not None}
-    alerts = Counter((alert.slo_id, alert.severity) for alert in _alerts(session, interval))
+    alerts = _alerts(session, interval)
     lines = [
         Line(
             status,
@@ -173,10 +173,23 @@ def _lines(
     return sorted(lines, key=lambda line: inf if line.status.budget is None else line.status.budget.remaining_ratio)
 
 
-def _alerts(session: Session, interval: Interval) -> Iterator[SloAlertRow]:
+def _alerts(session: Session, interval: Interval) -> Counter[tuple[str, str]]:
+    """Return how many alerts there were in *interval*, by objective and severity; groups' own do not count."""
+    counts: Counter[tuple[str, str]] = Counter()
+    open_until: dict[tuple[str, str, str], datetime] = {}
+    whole = [row for row in _alert_rows(session, interval) if row.group_key == WHOLE]
+    for row in sorted(whole, key=lambda row: row.started_at):
+        kind = (row.slo_id, row.severity, row.kind)
+        if kind not in open_until or row.started_at > open_until[kind]:
+            counts[row.slo_id, row.severity] += 1
+        open_until[kind] = max(open_until.get(kind, row.started_at), row.ended_at or interval.until)
+    return counts
+
+
+def _alert_rows(session: Session, interval: Interval) -> Iterator[SloAlertRow]:
     last = None
     while rows := list_alerts(session, interval=interval, with_inhibited=False, before=last, limit=MAX_LIMIT):
-        yield from (row for row in rows if not row.group_key)
+        yield from rows
         last = (rows[-1].started_at, rows[-1].id)
 
 

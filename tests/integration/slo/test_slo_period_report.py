@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError
+from analytics.core.ids import new_id
 from analytics.slo import corrections, ledger
 from analytics.slo.corrections import NewCorrection
 from analytics.slo.documents import ReportFormat, render
 from analytics.slo.model import BUCKET
 from analytics.slo.period_report import PeriodReport, period_report
 from analytics.store.queries.annotations import NewAnnotation, add_annotation
+from analytics.store.tables import SloAlert
 
 pytestmark = pytest.mark.integration
 API = "api_availability"
@@ -72,6 +74,29 @@ def test_what_cost_most_is_told_with_what_happened_then(report: PeriodReport) ->
 def test_corrections_are_told_with_how_much_they_take_out(report: PeriodReport) -> None:
     [taken] = report.corrections
     assert (taken.correction.reason, taken.times, taken.length) == ("Moved", 1, 2 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "counted"),
+    [
+        pytest.param([("page", 1, 9, 10), ("page", 2, 9, 12), ("page", 1, 11, 13)], (1, 0), id="overlapping"),
+        pytest.param([("page", 1, 9, 10), ("page", 1, 11, 12), ("ticket", 3, 9, 12)], (2, 1), id="apart"),
+        pytest.param([("ticket", 3, 9, None), ("ticket", 4, 15, 16)], (0, 1), id="still open"),
+    ],
+)
+def test_pages_and_tickets_that_overlap_are_one(
+    session: Session, alerts: list[tuple[str, int, int, int | None]], counted: tuple[int, int]
+) -> None:
+    day = datetime(2026, 3, 3, tzinfo=UTC)
+    for severity, tier, since, until in alerts:
+        alert = SloAlert(
+            id=new_id(), slo_id=API, group_key="", kind="burn", severity=severity, tier=tier, detail={}, origin="live",
+            started_at=day + since * HOUR, ended_at=None if until is None else day + until * HOUR, is_inhibited=False,
+        )  # fmt: skip
+        session.add(alert)
+    session.flush()
+    [line] = period_report(session, now=NOON, ids=[API]).lines
+    assert (line.pages, line.tickets) == counted
 
 
 def test_every_form_of_it_can_be_written(report: PeriodReport) -> None:
