@@ -87,7 +87,7 @@ class PromClient:
             InputError: If Prometheus cannot read *query* or refuses to compute it.
             DependencyError: If Prometheus is away, not ready or too slow; ``context["part"]`` is ``prometheus``.
         """
-        params = {"timeout": f"{self._timeout_s:g}s"}
+        params = {"timeout": f"{self._timeout_s:g}"}
         if at is not None:
             params["time"] = f"{require_aware(at).timestamp():.3f}"
         result = self._connect.custom_query(query, params=params)
@@ -114,7 +114,7 @@ class PromClient:
                 start_time=since,
                 end_time=until,
                 step=f"{step // _SECOND}",
-                params={"timeout": f"{self._timeout_s:g}s"},
+                params={"timeout": f"{self._timeout_s:g}"},
             )
             warnings += self._session.warnings
             for item in result:

@@ -1,9 +1,10 @@
-"""A real Prometheus with three hours of known counters."""
+"""Real Prometheuses with known series."""
 
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,13 +28,24 @@ def known_start() -> datetime:
 
 
 @pytest.fixture(scope="session")
-def prometheus_url(tmp_path_factory: pytest.TempPathFactory, known_start: datetime) -> Iterator[str]:
+def prometheus_url(serve: Callable[[str], str], known_start: datetime) -> str:
     """The address of a Prometheus that holds the known counters."""
+    return serve(_open_metrics(known_start))
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """A function that starts a Prometheus with the samples of an OpenMetrics text and returns its address."""
+    with ExitStack() as stack:
+        yield lambda text: stack.enter_context(_served(tmp_path_factory.mktemp("prometheus"), text))
+
+
+@contextmanager
+def _served(root: Path, text: str) -> Iterator[str]:
     program, tool = shutil.which("prometheus"), shutil.which("promtool")
     if program is None or tool is None:
         pytest.skip("the prometheus program is not installed")
-    root = tmp_path_factory.mktemp("prometheus")
-    (root / "known.om").write_text(_open_metrics(known_start), encoding="utf-8")
+    (root / "known.om").write_text(text, encoding="utf-8")
     (root / "prometheus.yml").write_text("scrape_configs: []\n", encoding="utf-8")
     subprocess.run(
         [tool, "tsdb", "create-blocks-from", "openmetrics", str(root / "known.om"), str(root / "data")],
