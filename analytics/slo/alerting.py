@@ -238,7 +238,7 @@ def _go_on(
     reason = _why_over(alert, seen, status, now)
     if reason is not None:
         alert.ended_at = max(now, alert.started_at)
-        facts = {} if status is None else alert_facts.at_end(session, status, alert)
+        facts = {} if seen is None else alert_facts.at_end(session, seen.status, alert)
         alert.detail = {**alert.detail, **facts, "reason": reason}
         return Change.RESOLVED
     if seen is None or seen.verdict is _Verdict.SILENT:
