@@ -6,8 +6,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PREFLIGHT_S = 3600
-_METHODS = ("GET", "POST", "PATCH", "DELETE")
-_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Correlation-Id")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_HEADERS = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Correlation-Id"),
+    *("Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"),
+)
 
 
 class ListedOriginsMiddleware:
