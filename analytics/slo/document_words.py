@@ -14,7 +14,6 @@ from analytics.slo.specs.durations import plain
 NOTHING = "no data"
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-MOMENT = timedelta(microseconds=1)
 _MOST_PLACES = 6
 _WHOLE_NUMBERS_FROM = 100
 

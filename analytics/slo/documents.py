@@ -6,6 +6,8 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -54,7 +56,7 @@ def render(report: PeriodReport, form: ReportFormat) -> str:
 def file_name(report: PeriodReport, form: ReportFormat) -> str:
     """Return what the document is called when it is saved, such as ``slo-report-2026-10-01-to-2026-10-31.html``."""
     first, end = (moment.astimezone(ZoneInfo(report.zone)) for moment in (report.interval.since, report.interval.until))
-    last = end - words.MOMENT
+    last = end - timedelta(microseconds=1)
     return f"slo-report-{first:%Y-%m-%d}-to-{last:%Y-%m-%d}.{form}"
 
 
@@ -70,8 +72,8 @@ def report_data(report: PeriodReport) -> dict[str, Any]:
         "is_over": report.is_over,
         "made_at": report.made_at.isoformat(),
         "before": _ends(report.before),
-        "summary": _summary(report.summary),
-        "summary_before": _summary(report.summary_before),
+        "summary": asdict(report.summary),
+        "summary_before": asdict(report.summary_before),
         "objectives": [line_data(line) for line in report.lines],
         "costliest": [_costly_data(item) for item in report.incidents],
         "corrections": [_taken_out_data(item) for item in report.corrections],
@@ -150,11 +152,6 @@ def _taken_out_data(item: TakenOut) -> dict[str, Any]:
         "times": item.times,
         "length_s": item.length.total_seconds(),
     }
-
-
-def _summary(counts: Any) -> dict[str, int]:
-    names = ("total", "compliant", "violated", "unknown", "budgets_exhausted")
-    return {name: getattr(counts, name) for name in names}
 
 
 def _ends(interval: Interval) -> dict[str, str]:

@@ -4,7 +4,6 @@ The SDK is loaded by the first call, so that a dashboard that no agent asks star
 """
 
 import asyncio
-import contextlib
 import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -100,11 +99,10 @@ def _may_ask(headers: Headers, http: HttpSettings) -> bool:
 
 
 def _is_address(host: str | None) -> bool:
-    if host is None or host == "localhost":
-        return host is not None
-    with contextlib.suppress(ValueError):
-        return bool(ipaddress.ip_address(host))
-    return False
+    try:
+        return host == "localhost" or bool(ipaddress.ip_address(host or ""))
+    except ValueError:
+        return False
 
 
 door = Door()
