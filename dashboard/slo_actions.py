@@ -9,7 +9,7 @@ from analytics.slo import corrections
 from analytics.slo.corrections import NewCorrection
 from analytics.slo.model import Objective
 from analytics.store.queries.annotations import NewAnnotation
-from dashboard import data, slo_changes
+from dashboard import data, slo_changes, slo_questions
 from dashboard.auth.viewer import current_viewer
 from dashboard.slo_changes import role_to_change
 
@@ -80,5 +80,5 @@ def delete_annotation(annotation_id: uuid.UUID) -> None:
 
 
 def _changed() -> None:
-    for question in data.OF_SLOS:
+    for question in (*data.OF_SLOS, *slo_questions.OF_DRAFTS):
         question.forget()

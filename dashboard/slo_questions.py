@@ -5,6 +5,7 @@ Drafts are asked about as JSON documents, so that answers are remembered by what
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -21,6 +22,7 @@ from analytics.store.engine import session_scope
 from dashboard.auth.roles import Role
 from dashboard.context import AppContext
 from dashboard.data import _question as question
+from dashboard.reading import Question
 
 _SOON = timedelta(seconds=5)
 _MINUTE = timedelta(seconds=60)
@@ -102,3 +104,14 @@ def _previewed(context: AppContext, objective: Objective, now: datetime, days: i
 def _checked(context: AppContext, objective: Objective) -> list[checks.Problem]:
     with session_scope(context.engine) as session:
         return checks.check(objective, session=session, prom=context.prom, now=utc_now())
+
+
+OF_DRAFTS: tuple[Question[..., Any], ...] = (
+    slo_period_report,
+    slo_entries,
+    slo_incidents,
+    slo_history,
+    slo_preview,
+    slo_preview_of_rows,
+)
+"""What a definition, a correction or an annotation changes, beside :data:`dashboard.data.OF_SLOS`."""
