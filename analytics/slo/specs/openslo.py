@@ -136,6 +136,8 @@ class _Reader:
                 spec.error(required, "it is missing")
         if kind == "SLI":
             self._metrics(spec)
+        if kind == "AlertPolicy":
+            self._check_policy(spec)
         if kind != "SLO":
             return Found()
         extras = self._extras(annotations)
@@ -300,6 +302,17 @@ class _Reader:
                 pair = self._pair(condition, f"{path}.conditions[{number}]", len(pairs) + 1)
                 pairs += [pair] if pair else []
         return AlertPolicy(pairs=tuple(pairs) or None)
+
+    def _check_policy(self, spec: Fields) -> None:
+        if not spec.has("notificationTargets"):
+            self._problems.forgive(spec.at("notificationTargets"), "it is missing")
+        conditions, targets = spec.items("conditions"), spec.items("notificationTargets")
+        if len(conditions) > 1:
+            self._problems.forgive(spec.at("conditions"), "there is more than one")
+        for items, reference in ((conditions, "conditionRef"), (targets, "targetRef")):
+            for item in items:
+                if not item.has(reference) and not item.has("spec"):
+                    item.error(reference, "it is missing")
 
     def _pair(self, condition: object, path: str, tier: int) -> BurnPair | None:
         spec = self._followed("AlertCondition", condition, path, "conditionRef")

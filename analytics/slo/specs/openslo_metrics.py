@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analytics.core.errors import InputError
 from analytics.slo.model import PromIndicator, RawRatio
 from analytics.slo.specs.fields import Fields
 from analytics.slo.specs.openslo_parts import (
@@ -14,7 +15,8 @@ from analytics.slo.specs.openslo_parts import (
     windowed,
 )
 from analytics.slo.specs.problems import nearest
-from analytics.slo.specs.queries import checked
+from analytics.slo.specs.promql import check_promql
+from analytics.slo.specs.queries import checked, with_placeholder
 
 _QUERIES = ("query", "promql", "expr", "expression")
 _RAW = {"success": True, "failure": False}
@@ -115,19 +117,26 @@ def _read_metric(body: Fields, name: str, sources: Sources, *, is_counter: bool 
 def _read_source(part: Fields, sources: Sources) -> tuple[Fields, str] | None:
     """Return the query of a metric source, and the fields it stands in; None, with a warning, when it is another's."""
     source = part.mapping("metricSource", required=True)
-    spec = source.mapping("spec", required=True) if source else None
-    if source is None or spec is None:
+    if source is None:
         return None
-    kind = sources.type_of(source)
+    kind, spec = sources.type_of(source), source.mapping("spec")
     source.close(is_lenient=True)
-    if not spec.values:
-        source.error("spec", "it is empty")
+    if spec is None or not spec.values:
+        source.problems.forgive(source.at("spec"), "it is empty; what it is of was left out")
+        return None
     if kind is not None and kind.lower() not in PROMETHEUS:
         source.problems.warn(source.at("type"), f"{kind[:40]} is not read here, only Prometheus; it was left out")
         return None
-    for name in _QUERIES:
-        query = spec.text(name)
-        if query:
-            return spec, query
-    source.problems.warn(spec.path, "it has no query of Prometheus; it was left out")
-    return None
+    query = next((text for name in _QUERIES if (text := spec.text(name))), None)
+    if query is None or (kind is None and not _is_promql(query)):
+        source.problems.warn(spec.path, "it has no query of Prometheus; it was left out")
+        return None
+    return spec, query
+
+
+def _is_promql(query: str) -> bool:
+    try:
+        check_promql(with_placeholder(query).replace("{window}", "5m"))
+    except InputError:
+        return False
+    return True

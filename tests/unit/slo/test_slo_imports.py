@@ -724,3 +724,48 @@ def test_no_odd_value_anywhere_makes_reading_fail(data):
     (parsed,) = read_text(json.dumps(changed(document, {"/".join(path): value})))
     for item in parsed.objectives:
         assert parse_document(dump_document(item)) == item
+
+
+POLICY = {
+    "apiVersion": "openslo/v1",
+    "kind": "AlertPolicy",
+    "metadata": {"name": "slow"},
+    "spec": {"conditions": [{"conditionRef": "six"}], "notificationTargets": [{"targetRef": "mail"}]},
+}
+CONDITION = {
+    "apiVersion": "openslo/v1",
+    "kind": "AlertCondition",
+    "metadata": {"name": "six"},
+    "spec": {"severity": "page", "condition": {"kind": "burnrate"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "changes", "path"),
+    [
+        pytest.param(POLICY, {"spec/conditions/0": {"foo": "bar"}}, "spec.conditions[0].conditionRef", id="condition"),
+        pytest.param(
+            POLICY, {"spec/notificationTargets/0": {"a": 1}}, "spec.notificationTargets[0].targetRef", id="target"
+        ),
+        pytest.param(POLICY, {"spec/conditions": None}, "spec.conditions", id="no-conditions"),
+        pytest.param(CONDITION, {"spec/severity": None}, "spec.severity", id="no-severity"),
+        pytest.param(CONDITION, {"spec/condition": None}, "spec.condition", id="no-condition"),
+    ],
+)
+def test_the_parts_of_openslo_are_checked_too(document, changes, path):
+    assert read(document, strict=True).problems == ()
+    assert errors(changed(document, changes)) == {path}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param({"type": "Prometheus", "spec": None}, id="empty"),
+        pytest.param({"metricSourceRef": "nobody", "spec": {"query": "SELECT 1"}}, id="no-promql-of-nobody"),
+        pytest.param({"type": "CloudWatch", "spec": {"namespace": "a"}}, id="other"),
+    ],
+)
+def test_a_source_that_says_nothing_to_us_leaves_its_objective_out(source):
+    parsed = read(changed(OPENSLO, {f"{METRIC}/good": {"metricSource": source}}))
+    assert (parsed.is_valid, parsed.objectives) == (True, ())
+    assert parsed.problems
