@@ -125,11 +125,8 @@ def slos(context: AppContext) -> SloReport:
 def slo(context: AppContext, slo_id: str) -> SloStatus:
     """Return how one objective stands, with its groups and members."""
     with session_scope(context.engine) as session:
-        found = slo_report(session, now=utc_now(), ids=[slo_id], group_keys=True).statuses
-        if not found:
-            catalogue.find(session, slo_id)
-            raise NotFoundError(f"There is no objective called {slo_id!r}.", slo_id=slo_id)
-        return found[0]
+        catalogue.find(session, slo_id)
+        return slo_report(session, now=utc_now(), ids=[slo_id], group_keys=True).statuses[0]
 
 
 @_question(fresh_for=_MINUTE)

@@ -71,11 +71,6 @@ def _pair_look(row: PairRow) -> Look:
 PAIR_COLUMNS: list[Column[PairRow]] = [
     Column("Severity", lambda row: slos.SEVERITY_LOOKS[row.pair.severity.value], "state", width="small"),
     Column("State", _pair_look, "state", width="small"),
-    Column("Long window", lambda row: formats.duration(row.pair.long), width="small"),
-    Column("Long burn", lambda row: _rate(row.long), width="small"),
-    Column("Short window", lambda row: formats.duration(row.pair.short), width="small"),
-    Column("Short burn", lambda row: _rate(row.short), width="small"),
-    Column("Fires above", lambda row: slos.rate_words(row.pair.factor), width="small", help="In both windows."),
     Column(
         "Of threshold",
         lambda row: None if row.reached is None else min(row.reached, 9.99),
@@ -83,6 +78,9 @@ PAIR_COLUMNS: list[Column[PairRow]] = [
         width="small",
         help="The slower of both windows, of what makes the pair fire.",
     ),
+    Column("Windows", lambda row: f"{formats.duration(row.pair.long)}, {formats.duration(row.pair.short)}"),
+    Column("Burn", lambda row: f"{_rate(row.long)}, {_rate(row.short)}", help="Of the long and the short window."),
+    Column("Fires above", lambda row: slos.rate_words(row.pair.factor), width="small", help="In both windows."),
     Column(
         "Spent",
         lambda row: None if row.long is None else row.long.spent,

@@ -1,7 +1,7 @@
 """How the budget of one objective was spent, how it may go on, and what it was spent on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from analytics.core.clock import Interval
 from analytics.slo import SloStatus
 from analytics.slo.burndown import BurnDown
 from analytics.slo.explain import AnnotationCost, BurnExplanation, Cost
-from analytics.slo.forecast import Forecast
+from analytics.slo.forecast import RECENT, Forecast
 from analytics.slo.model import RollingWindow
 from dashboard import formats
 from dashboard.components import charts, slos, slos_page, states, tables
@@ -27,6 +27,7 @@ KIND_LOOKS = {
     "incident": Look("Incident", ":material/crisis_alert:", "red"),
     "note": Look("Note", ":material/sticky_note_2:", "gray"),
 }
+_SCENARIO_TONES: Mapping[timedelta, Tone] = dict(zip(RECENT, ("critical", "warning", "note"), strict=True))
 _MOST_LABELS = 3
 _APART = 0.16
 """Share of the chart that a label takes."""
@@ -51,7 +52,12 @@ def budget_chart(course: BurnDown, forecast: Forecast | None, costs: Sequence[An
         interval = Interval(interval.since, max(interval.until, forecast.interval.until))
         series.append(Series("If nothing more is bad", _drawable(forecast.unspent), tone="target", is_dashed=True))
         series += [
-            Series(f"At the last {formats.duration(one.recent)}", _drawable(one.remaining), is_dashed=True)
+            Series(
+                f"At the last {formats.duration(one.recent)}",
+                _drawable(one.remaining),
+                tone=_SCENARIO_TONES[one.recent],
+                is_dashed=True,
+            )
             for one in forecast.scenarios
         ]
         marks.append(Mark(course.interval.until, "Now"))
@@ -71,12 +77,12 @@ def fan(forecast: Forecast | None) -> list[Band]:
     """Return the area between the best and the worst that the scenarios of a forecast say."""
     if forecast is None or len(forecast.scenarios) < 2:  # noqa: PLR2004 - one line has no area beside it
         return []
-    courses = [dict(one.remaining) for one in forecast.scenarios]
+    courses = [dict(_drawable(one.remaining)) for one in forecast.scenarios]
     edges = []
     for at, _ in forecast.scenarios[0].remaining:
-        values = [value for course in courses if (value := course.get(at)) is not None and math.isfinite(value)]
+        values = [value for course in courses if (value := course.get(at)) is not None]
         if values:
-            edges.append((at, max(min(values), _FLOOR), max(*values, _FLOOR)))
+            edges.append((at, min(values), max(values)))
     return [Band("Forecast", edges)] if edges else []
 
 
@@ -152,7 +158,7 @@ def forecast_words(forecast: Forecast | None) -> str | None:
     by = _day(forecast.interval.until)
     parts = []
     back = forecast.unspent[-1][1]
-    if back is not None and back - forecast.remaining > _WORTH_TELLING:
+    if back is not None and math.inf > back - forecast.remaining > _WORTH_TELLING:
         if isinstance(forecast.objective.window, RollingWindow):
             parts.append(
                 f"{formats.percent(back - forecast.remaining)} of the budget returns by {by} as bad events age out"

@@ -189,7 +189,7 @@ def draw_summary(report: SloReport) -> None:
     if missed:
         names = formats.escaped(", ".join(missed))
         st.warning(f"Missed in its window: {names}.", icon=":material/warning:")
-    stopped = [status.objective.title for status in report.statuses if status.is_stale]
+    stopped = [status.objective.title for status in report.statuses if status.is_stale and status.measured_at]
     if stopped:
         which = "all objectives" if len(stopped) == len(report.statuses) else formats.escaped(", ".join(stopped))
         st.warning(f"Data have stopped of {which}; burn rates are of that time.", icon=":material/history:")
