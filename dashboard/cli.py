@@ -541,7 +541,8 @@ def slo_backtest(
     days: Annotated[int, typer.Option(min=1, max=85, help="How far to look back.")] = 30,
     min_bad: Annotated[int | None, typer.Option(min=0, help="Try this many bad events before an alert.")] = None,
     pair: Annotated[
-        list[str] | None, typer.Option(help="Try these windows: page:1h/5m:14.4, as often as needed.")
+        list[str] | None,
+        typer.Option(help="Try these windows, page:1h/5m:14.4 or ticket:3d/6h:10%, as often as needed."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """`helmsight slo`: check files and make rules of them, take objectives in and write them out, tell how they stand."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,19 +13,17 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import utc_now
 from analytics.core.errors import InputError, NotFoundError
 from analytics.slo import SloStatus, catalogue, slo_report
-from analytics.slo.backtest import BacktestResult, backtest, suggest_min_bad
 from analytics.slo.document_words import share_text, target_text
 from analytics.slo.documents import ReportFormat, render
-from analytics.slo.model import AlertPolicy, BurnPair, CompositeEvents, Objective, RollingWindow, Severity
+from analytics.slo.model import CompositeEvents, Objective, RollingWindow
 from analytics.slo.period_report import period_report
 from analytics.slo.rules import CATALOGUE, RuleOptions, load_windows, rules_for, rules_for_objectives
 from analytics.slo.specs.durations import duration, duration_text
-from analytics.slo.specs.durations import number as decimal_of
 from analytics.slo.specs.formats import Parsed, export_native, export_openslo, read_texts
 from analytics.slo.specs.problems import Level, Problem, SpecError
-from analytics.slo.trials import trials
 from analytics.store.engine import session_scope
 from dashboard.api.areas import slo_answers as answers
+from dashboard.api.areas import slo_trials
 from dashboard.api.operations import to_json
 from dashboard.commands.answers import EXIT_DONE, EXIT_FAILED, Answer, Table
 from dashboard.commands.files import texts_of
@@ -197,6 +195,7 @@ def show_status(ids: Sequence[str]) -> Answer:
     with reached() as here, session_scope(here.engine) as session:
         chosen = _chosen(session, ids)
         statuses = slo_report(session, now=now, ids=[item.id for item in chosen]).statuses
+        entries = catalogue.entries(session, with_inactive=False)
     ordered = sorted(statuses, key=lambda status: 2.0 if status.budget is None else status.budget.remaining_ratio)
     table = Table(
         ("OBJECTIVE", "STATE", "ACTUAL", "TARGET", "BUDGET LEFT", "BURN 1H", "COVERAGE", "WINDOW", "MEASURED")
@@ -216,6 +215,7 @@ def show_status(ids: Sequence[str]) -> Answer:
             )
         )
     notes = [f"{status.objective.id}: {note}" for status in ordered for note in _notes(status)]
+    notes += [f"{item.slo_id}: cannot be read: {item.problem}" for item in entries if item.problem and not ids]
     if any(status.includes_demo for status in ordered):
         notes.append("some of the events are demo history")
     return Answer([*table.lines(), *notes], _plain([answers.slo(status) for status in ordered]))
@@ -272,70 +272,49 @@ def _notes(status: SloStatus) -> Iterator[str]:
 
 def try_policies(ids: Sequence[str], *, days: int, min_bad: int | None, pairs: Sequence[str]) -> Answer:
     """Tell what alerts would have come of the last *days*: with the policy as it is, and with *min_bad* and *pairs*."""
-    tried_pairs = tuple(_pair(text, tier) for tier, text in enumerate(pairs, start=1)) or None
+    changes: dict[str, Any] = {} if min_bad is None else {"min_bad": min_bad}
+    if pairs:
+        changes["pairs"] = [_pair(text) for text in pairs]
     table = Table(("OBJECTIVE", "POLICY", "PAGES", "FALSE", "PAGE TIME", "TICKETS", "DETECTED", "DELAY", "BEST GUARD"))
-    data = []
+    found, now = [], utc_now()
     with reached() as here, session_scope(here.engine) as session:
-        objectives = _chosen(session, ids)
-        past = trials(session, objectives, now=utc_now(), days=days, policy=AlertPolicy(pairs=tried_pairs))
-        for objective in objectives:
-            if objective.id not in past:
-                continue
-            trial = past[objective.id]
-            policies = {"as it is": objective.alerting}
-            if tried_pairs is not None or min_bad is not None:
-                policies["tried"] = _changed(objective.alerting, tried_pairs, min_bad)
-            best = suggest_min_bad(trial.history, incidents=trial.incidents)
-            for name, policy in policies.items():
-                result = backtest(trial.history, policy, incidents=trial.incidents, since=trial.since)
-                table.rows.append((objective.id, name, *_result_cells(result), str(best)))
-                data.append(
-                    {"id": objective.id, "policy": name, "suggested_min_bad": best} | _plain(answers.backtest(result))
-                )
-    return Answer([*table.lines(), f"over the last {plural(days, 'day')}; nothing was changed"], data)
+        for objective in _chosen(session, ids):
+            alerting = slo_trials.own_alerting(session, objective.id) | changes if changes else None
+            found.append(slo_trials.backtests(session, objective.id, now=now, days=days, alerting=alerting))
+    for item in found:
+        guard = str(item.suggested_min_bad)
+        table.rows.append((item.slo_id, "as it is", *_outcome(item.current), guard))
+        if item.tried is not None:
+            table.rows.append((item.slo_id, "tried", *_outcome(item.tried), guard))
+    return Answer([*table.lines(), f"over the last {plural(days, 'day')}; nothing was changed"], _plain(found))
 
 
-def _changed(policy: AlertPolicy, pairs: tuple[BurnPair, ...] | None, min_bad: int | None) -> AlertPolicy:
-    return replace(
-        policy,
-        pairs=policy.pairs if pairs is None else pairs,
-        min_bad=policy.min_bad if min_bad is None else min_bad,
-    )
-
-
-def _pair(text: str, tier: int) -> BurnPair:
-    """Return the pair that *text* writes as ``page:1h/5m:14.4``.
+def _pair(text: str) -> dict[str, str]:
+    """Return the pair that *text* writes as ``page:1h/5m:14.4`` or ``page:1h/5m:2%``, in the native form.
 
     Raises:
         InputError: If it writes none.
     """
-    severity, _, rest = text.partition(":")
-    windows, _, factor = rest.partition(":")
-    long, _, short = windows.partition("/")
-    try:
-        return BurnPair(Severity(severity), duration(long), duration(short), float(decimal_of(factor)), tier)
-    except (InputError, ValueError) as error:
-        raise InputError(
-            f"{text!r} is no pair of windows; write it like page:1h/5m:14.4 or ticket:3d/6h:1. Nothing was tried."
-        ) from error
+    found = re.fullmatch(r"(?P<severity>\w+):(?P<long>\w+)/(?P<short>\w+):(?P<speed>[\d.]+%?)", text, re.ASCII)
+    if found is None:
+        raise InputError(f"{text!r} is no pair of windows; write it like page:1h/5m:14.4 or ticket:3d/6h:10%.")
+    pair = found.groupdict()
+    speed = pair.pop("speed")
+    return pair | {"budget" if speed.endswith("%") else "factor": speed}
 
 
-def _result_cells(result: BacktestResult) -> tuple[str, ...]:
-    known = len(result.detections)
+def _outcome(outcome: answers.BacktestOut) -> tuple[str, ...]:
+    known, delay_s = len(outcome.detections), outcome.median_delay_s
     return (
-        str(len(result.pages)),
-        str(result.false_pages),
-        duration_text(_whole_minutes(timedelta(minutes=result.page_minutes))),
-        str(len(result.tickets)),
-        f"{result.detected} of {known}" if known else DASH,
-        DASH if result.median_delay is None else duration_text(_whole_minutes(result.median_delay)),
+        str(len(outcome.pages)),
+        str(outcome.false_pages),
+        duration_text(timedelta(minutes=round(outcome.page_minutes))),
+        str(len(outcome.tickets)),
+        f"{outcome.detected} of {known}" if known else DASH,
+        DASH if delay_s is None else duration_text(timedelta(minutes=round(delay_s / 60))),
     )
 
 
 def _plain(answer: object) -> Any:
     """Return *answer* as the API writes it."""
     return orjson.loads(to_json(answer))
-
-
-def _whole_minutes(length: timedelta) -> timedelta:
-    return timedelta(minutes=round(length / timedelta(minutes=1)))

@@ -18,7 +18,6 @@ from analytics.core.errors import HelmsightError
 from analytics.slo import SloState, SloStatus, catalogue, slo_report
 from analytics.slo.explain import explain_burn as explanation_of
 from analytics.slo.model import CalendarUnit
-from analytics.slo.specs.native import dump_document
 from analytics.store.engine import session_scope
 from dashboard.api.areas import slo_answers as answers
 from dashboard.api.areas import slo_trials
@@ -195,8 +194,7 @@ def _detail(session: Session, slo_id: str) -> answers.SloDetailOut:
 
 
 def _backtests(session: Session, slo_id: str, *, days: int, min_bad: int | None) -> answers.BacktestsOut:
-    own = dump_document(catalogue.find(session, slo_id)).get("alerting", {})
-    alerting = None if min_bad is None else {**own, "min_bad": min_bad}
+    alerting = None if min_bad is None else slo_trials.own_alerting(session, slo_id) | {"min_bad": min_bad}
     return slo_trials.backtests(session, slo_id, now=utc_now(), days=days, alerting=alerting)
 
 

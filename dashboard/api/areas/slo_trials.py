@@ -39,6 +39,15 @@ def backtests(
     )
 
 
+def own_alerting(session: Session, slo_id: str) -> dict[str, Any]:
+    """Return the policy of an objective in the native form; what has its default value is left out.
+
+    Raises:
+        NotFoundError: If there is no such objective.
+    """
+    return dict(dump_document(catalogue.find(session, slo_id)).get("alerting", {}))
+
+
 def what_ifs(
     session: Session,
     slo_id: str,

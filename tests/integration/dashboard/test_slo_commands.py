@@ -158,10 +158,25 @@ def test_a_report_is_written_in_every_form(measured, tmp_path):
 
 
 def test_a_policy_is_tried_beside_the_one_there_is(measured):
-    found = json.loads(said("backtest", "checkout", "--days", "1", "--min-bad", "1000", "--json"))
-    assert [(item["policy"], len(item["pages"])) for item in found] == [("as it is", 1), ("tried", 0)]
-    tried = json.loads(said("backtest", "checkout", "--days", "1", "--pair", "ticket:1h/10m:1.5", "--json"))[1]
-    assert (len(tried["pages"]), len(tried["tickets"])) == (0, 1)
+    [found] = json.loads(said("backtest", "checkout", "--days", "1", "--min-bad", "1000", "--json"))
+    assert (len(found["current"]["pages"]), len(found["tried"]["pages"])) == (1, 0)
+    [found] = json.loads(said("backtest", "checkout", "--days", "1", "--pair", "ticket:1h/10m:1.5", "--json"))
+    assert (len(found["tried"]["pages"]), len(found["tried"]["tickets"])) == (0, 1)
+    rows = [line.split() for line in said("backtest", "--days", "1", "--pair", "page:30m/5m:2%").splitlines()]
+    assert ["checkout", "tried", "1", "0"] in [row[:4] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("pair", "why"),
+    [
+        ("phone:1h/5m:2", "alerting.pairs[0].severity"),
+        ("page:5m/1h:2", "alerting.pairs[0].short: it is not shorter than the long window"),
+        ("page:1h/5m:0", "alerting.pairs[0].factor: 0 is not above 0"),
+        ("page:1x/5m:2", "alerting.pairs[0].long"),
+    ],
+)
+def test_a_pair_that_cannot_be_used_is_refused(measured, pair, why):
+    assert why in str(refused("backtest", "checkout", "--pair", pair))
 
 
 def test_without_an_installation_it_says_what_to_do(monkeypatch, tmp_path: Path):
