@@ -33,8 +33,10 @@ from analytics.slo.model import (
 from analytics.slo.specs.durations import duration, duration_text, number, percent, plain
 from analytics.slo.specs.fields import Fields, fields
 from analytics.slo.specs.problems import Problems, SpecError, nearest
+from analytics.slo.specs.queries import checked
 
 VERSION = "v1"
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
 
 
@@ -196,9 +198,9 @@ def _read_indicator(root: Fields) -> Indicator | None:
 
 
 def _read_events(body: Fields) -> Indicator | None:
-    total = body.text("total", required=True)
-    good, bad = body.text("good"), body.text("bad")
-    present, per_second = body.text("present"), body.flag("per_second", default=False)
+    total = _query(body, "total", required=True)
+    good, bad, present = _query(body, "good"), _query(body, "bad"), _query(body, "present")
+    per_second = body.flag("per_second", default=False)
     if (good is None) == (bad is None):
         body.problems.error(body.path, "exactly one of good and bad is needed")
         return None
@@ -221,7 +223,7 @@ def _histogram(body: Fields) -> tuple[str, Decimal, str] | None:
     threshold = body.problems.built(body.at("threshold"), lambda: _threshold(written)) if written else None
     if threshold is not None and threshold <= 0:
         body.error("threshold", f"{threshold} is not above 0")
-    matchers = body.text("matchers") or ""
+    matchers = _matchers(body, histogram, "histogram")
     return (histogram, threshold, matchers) if histogram and threshold is not None else None
 
 
@@ -233,12 +235,31 @@ def _threshold(written: str) -> Decimal:
 
 
 def _read_boolean(body: Fields) -> Indicator | None:
-    metric, matchers = body.text("metric", required=True), body.text("matchers") or ""
+    metric = body.text("metric", required=True)
+    matchers = _matchers(body, metric, "metric")
     return BooleanEvents(metric, matchers) if metric else None
 
 
+def _query(body: Fields, name: str, *, required: bool = False) -> str | None:
+    """Return the query in the field *name* as it is written, after a look at whether it is PromQL."""
+    text = body.text(name, required=required)
+    if text:
+        checked(body, name, text)
+    return text
+
+
+def _matchers(body: Fields, metric: str | None, name: str) -> str:
+    """Return the matchers, after a look at whether they and *metric*, from the field *name*, are PromQL."""
+    matchers = body.text("matchers") or ""
+    if metric and not _METRIC.fullmatch(metric):
+        body.error(name, f"{metric[:100]!r} is no name of a metric", "leave braces to matchers")
+    elif matchers:
+        checked(body, "matchers", f"{metric or 'x'}{{{matchers}}}")
+    return matchers
+
+
 def _read_raw(body: Fields) -> Indicator | None:
-    query, kind = body.text("query", required=True), body.text("kind") or "error"
+    query, kind = _query(body, "query", required=True), body.text("kind") or "error"
     if kind not in {"error", "success"}:
         body.error("kind", f"{kind[:100]!r} is not known", nearest(kind, ["error", "success"]))
     return RawRatio(query, is_success=kind == "success") if query else None

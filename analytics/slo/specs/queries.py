@@ -30,7 +30,7 @@ def read_query(body: Fields, name: str) -> str | None:
 def checked(body: Fields, name: str, query: str) -> str | None:
     """Return *query*, which was made of the field *name*, when it is PromQL; None, with a problem, otherwise."""
     try:
-        check_promql(query.replace("{window}", "5m"))
+        check_promql(with_placeholder(query).replace("{window}", "5m"))
     except InputError as error:
         body.error(name, f"it is not PromQL: {error.message}")
         return None

@@ -158,6 +158,21 @@ def refused(**changes):
             ("indicator.composite.members[0].weight", None),
             id="weight",
         ),
+        pytest.param(
+            {"indicator": {"events": {"total": "sum(rate(a))", "good": "b"}}},
+            ("indicator.events.total", None),
+            id="promql",
+        ),
+        pytest.param(
+            {"indicator": {"boolean": {"metric": "up", "matchers": 'job=api"'}}},
+            ("indicator.boolean.matchers", None),
+            id="matchers",
+        ),
+        pytest.param(
+            {"indicator": {"latency": {"histogram": 'a{b="c"}', "threshold": 1}}},
+            ("indicator.latency.histogram", "leave braces to matchers"),
+            id="braces",
+        ),
         pytest.param({"group_by": ["a", "a"]}, ("group_by[1]", None), id="label-twice"),
         pytest.param({"labels": {"a b": "c"}}, ("labels.a b", "letters, digits and _, no digit first"), id="label"),
         pytest.param({"alerting": {"min_bad": -1}}, ("alerting.min_bad", None), id="guard"),
