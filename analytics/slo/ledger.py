@@ -327,20 +327,42 @@ _UPSERT = text("""
     WHERE kept.origin = excluded.origin
 """)
 
-_ROLL_UP = text("""
+_KEYS = """
+    WITH RECURSIVE w AS (SELECT * FROM unnest(CAST(:ids AS text[])) AS w (slo_id)), found AS (
+        SELECT w.slo_id, n.group_key
+        FROM w CROSS JOIN LATERAL (
+            SELECT group_key FROM {table} WHERE slo_id = w.slo_id ORDER BY group_key LIMIT 1) n
+        UNION ALL
+        SELECT f.slo_id, n.group_key
+        FROM found f CROSS JOIN LATERAL (
+            SELECT group_key FROM {table} WHERE slo_id = f.slo_id AND group_key > f.group_key
+            ORDER BY group_key LIMIT 1) n
+    )"""
+"""The groups of objectives, by hopping from key to key in the index: PostgreSQL before 18 would read all of a table.
+
+What follows looks up each of them for itself, too; OFFSET 0 keeps the planner from making one join of it."""
+
+_ROLL_UP = text(
+    _KEYS.format(table="slo_bucket_5m")  # noqa: S608 - a constant
+    + """
     INSERT INTO slo_bucket_1h (slo_id, group_key, bucket_start, good, total, measured_s, demo_total)
-    SELECT slo_id, group_key, date_bin('1 hour', bucket_start, CAST('epoch' AS timestamptz)), sum(good), sum(total),
-           sum(measured_s), coalesce(sum(total) FILTER (WHERE origin = 'demo'), 0)
-    FROM slo_bucket_5m
-    WHERE slo_id = ANY(:ids)
-      AND bucket_start >= date_bin('1 hour', CAST(:since AS timestamptz), CAST('epoch' AS timestamptz))
-      AND bucket_start < date_bin('1 hour', CAST(:until AS timestamptz), CAST('epoch' AS timestamptz))
-                         + interval '1 hour'
+    SELECT f.slo_id, f.group_key, b.hour, sum(b.good), sum(b.total), sum(b.measured_s),
+           coalesce(sum(b.total) FILTER (WHERE b.origin = 'demo'), 0)
+    FROM found f
+    CROSS JOIN LATERAL (
+        SELECT date_bin('1 hour', bucket_start, CAST('epoch' AS timestamptz)) AS hour, good, total, measured_s, origin
+        FROM slo_bucket_5m
+        WHERE slo_id = f.slo_id AND group_key = f.group_key
+          AND bucket_start >= date_bin('1 hour', CAST(:since AS timestamptz), CAST('epoch' AS timestamptz))
+          AND bucket_start < date_bin('1 hour', CAST(:until AS timestamptz), CAST('epoch' AS timestamptz))
+                             + interval '1 hour'
+        OFFSET 0) b
     GROUP BY 1, 2, 3
     ON CONFLICT (slo_id, group_key, bucket_start) DO UPDATE
     SET good = excluded.good, total = excluded.total, measured_s = excluded.measured_s,
         demo_total = excluded.demo_total
-""")
+"""
+)
 
 _DROP_EMPTY = text("""
     DELETE FROM slo_bucket_1h h
@@ -406,27 +428,27 @@ _READINGS = text("""
                        ORDER BY bucket_start DESC LIMIT 1) b ON true
 """)
 
-# Hops from key to key in the index; DISTINCT would read every hour of every group.
-_GROUPS = text("""
-    WITH RECURSIVE found AS (
-        SELECT w.slo_id, n.group_key
-        FROM unnest(CAST(:ids AS text[])) AS w (slo_id)
-        CROSS JOIN LATERAL (SELECT group_key FROM slo_bucket_1h WHERE slo_id = w.slo_id AND group_key > ''
-                            ORDER BY group_key LIMIT 1) n
-        UNION ALL
-        SELECT f.slo_id, n.group_key
-        FROM found f
-        CROSS JOIN LATERAL (SELECT group_key FROM slo_bucket_1h
-                            WHERE slo_id = f.slo_id AND group_key > f.group_key ORDER BY group_key LIMIT 1) n
-    )
+_GROUPS = text(
+    _KEYS.format(table="slo_bucket_1h")  # noqa: S608 - a constant
+    + """
     SELECT f.slo_id, f.group_key FROM found f
-    WHERE EXISTS (SELECT FROM slo_bucket_1h h WHERE h.slo_id = f.slo_id AND h.group_key = f.group_key
+    WHERE f.group_key <> ''
+      AND EXISTS (SELECT FROM slo_bucket_1h h WHERE h.slo_id = f.slo_id AND h.group_key = f.group_key
                   AND h.bucket_start >= :since)
     ORDER BY 1, 2
-""")
+"""
+)
 
-_PRUNE = text("""
-    DELETE FROM slo_bucket_5m b
-    USING unnest(CAST(:ids AS text[]), CAST(:before AS timestamptz[])) AS w (slo_id, before)
-    WHERE b.slo_id = w.slo_id AND b.bucket_start < w.before
-""")
+_PRUNE = text(
+    _KEYS.format(table="slo_bucket_5m")  # noqa: S608 - a constant
+    + """
+    DELETE FROM slo_bucket_5m
+    WHERE ctid = ANY (ARRAY(
+        SELECT b.row
+        FROM found f
+        JOIN unnest(CAST(:ids AS text[]), CAST(:before AS timestamptz[])) AS kept (slo_id, since) USING (slo_id)
+        CROSS JOIN LATERAL (SELECT ctid AS row FROM slo_bucket_5m
+                            WHERE slo_id = f.slo_id AND group_key = f.group_key AND bucket_start < kept.since
+                            OFFSET 0) b))
+"""
+)
