@@ -23,7 +23,6 @@ def choose() -> tuple[str, str, str]:
     names = list(titles)
     st.session_state[CHOSEN] = name
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        step("Earlier", ":material/chevron_left:", slo_report.neighbour(name, names, 1))
         st.selectbox(
             "Period",
             names,
@@ -34,6 +33,7 @@ def choose() -> tuple[str, str, str]:
             width=320,
             help="Choose one, or write one: 2026-10, 2026-W07, 2026-Q3, 2026-10-31, 14d, last-month.",
         )
+        step("Earlier", ":material/chevron_left:", slo_report.neighbour(name, names, 1))
         step("Later", ":material/chevron_right:", slo_report.neighbour(name, names, -1))
         zones = list(dict.fromkeys([zone, "UTC", viewer_zone().key]))
         if len(zones) > 1:
@@ -73,7 +73,7 @@ def draw() -> None:
     opened = slo_report.draw_lines(report.lines)
     if opened is not None:
         go("slo", filters, id=opened.status.objective.id)
-    slo_report.draw_costly(report.incidents)
+    slo_report.draw_costly(report)
     slo_report.draw_taken_out(report.corrections)
     slo_report.draw_method()
     states.as_of(answer)

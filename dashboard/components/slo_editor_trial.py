@@ -177,7 +177,7 @@ def draw_standing(trial: Trial) -> None:
         st.metric("Measured", formats.percent(now.coverage), help="Share of the window; below 90 % nothing is claimed.")
     _draw_warnings(trial)
     course = burndown(trial.history.within(now.interval))
-    alarms = [*trial.result.tickets, *trial.result.pages]
+    alarms = [alarm for alarm in (*trial.result.tickets, *trial.result.pages) if _is_within(alarm, course.interval)]
     st.markdown("**Budget left**")
     charts.draw(
         Chart(
@@ -186,12 +186,13 @@ def draw_standing(trial: Trial) -> None:
             series=[Series("Budget left", course.remaining, kind="area")],
             interval=course.interval,
             thresholds=[Threshold(0.0, "Used up", "critical")],
-            marks=[_mark(alarm, course.interval) for alarm in alarms if _is_within(alarm, course.interval)],
+            marks=[_mark(alarm, course.interval) for alarm in alarms],
             height=260,
         ),
         key="slo_editor.chart.left",
     )
-    st.caption("Shaded red: it would have paged. Shaded amber: it would have opened a ticket.")
+    if alarms:
+        st.caption("Shaded red: it would have paged. Shaded amber: it would have opened a ticket.")
     st.markdown("**Bad events**")
     charts.draw(
         Chart(
@@ -276,7 +277,7 @@ _PAIRS: list[Column[tuple[BurnPair, float]]] = [
     Column("Kind", lambda row: slos.SEVERITY_LOOKS[row[0].severity], "state", width="small"),
     Column("Long window", lambda row: formats.duration(row[0].long), width="small"),
     Column("Short window", lambda row: formats.duration(row[0].short), width="small"),
-    Column("Burns faster than", lambda row: f"{row[0].factor:.3g}x", width="small"),
+    Column("Faster than", lambda row: f"{row[0].factor:.3g}x", width="small"),
     Column("Spends", lambda row: row[1], "ratio", "Share of the budget in the long window.", "small"),
 ]
 

@@ -63,7 +63,7 @@ def _named(unit: CalendarUnit, first: datetime) -> tuple[str, str]:
 
 def neighbour(name: str, names: Sequence[str], step: int) -> str | None:
     """Return the name *step* places after *name* among those of the same kind, or None."""
-    alike = [other for other in names if _kind(other) == _kind(name)]
+    alike = [other for other in names if _kind(other) == _kind(name) and other not in _ROLLING]
     place = alike.index(name) + step if name in alike else -1
     return alike[place] if 0 <= place < len(alike) else None
 
@@ -114,9 +114,9 @@ _LINES: list[Column[Line]] = [
     Column("Verdict", lambda line: _VERDICTS[line.status.compliant], "state", width="small"),
     Column("Actual", lambda line: slos.indicator_words(line.status), width="small", help="Share of good events."),
     Column("Target", lambda line: slos.target_words(line.status.objective), width="small"),
-    Column("Margin, points", lambda line: _points(line.status.margin), width="small", help="Actual minus target."),
+    Column("Margin", lambda line: _points(line.status.margin), width="small", help="Actual minus target, in points."),
     Column("Course", lambda line: [value for _, value in line.status.series], "trend", width="small"),
-    Column("Change, points", lambda line: _points(line.sli_change), width="small", help="Since the period before."),
+    Column("Change", lambda line: _points(line.sli_change), width="small", help="Since the period before, in points."),
     Column("Budget left", lambda line: slos.budget_words(line.status), width="small"),
     Column("Of", lambda line: " = ".join(filter(None, words.budget_parts(line.status))), help="The whole budget."),
     Column("Spent before", lambda line: _spent(line.spent_before), width="small", help="In the period before."),
@@ -160,7 +160,7 @@ _COSTLY: list[Column[CostlyTime]] = [
     Column("Began", lambda item: item.cost.interval.since, "moment"),
     Column("Lasted", lambda item: formats.duration(item.cost.interval.length), width="small"),
     Column("Objective", lambda item: item.objective.title),
-    Column("Of the budget", lambda item: item.cost.share, "ratio", width="small"),
+    Column("Of budget", lambda item: item.cost.share, "ratio", width="small"),
     Column("As an outage", lambda item: words.minutes_text(item.cost.minutes), width="small"),
     Column("Bad", lambda item: item.cost.bad, "number", width="small"),
     Column(
@@ -179,9 +179,13 @@ _TAKEN_OUT: list[Column[TakenOut]] = [
 ]
 
 
-def draw_costly(incidents: Sequence[CostlyTime]) -> None:
+def draw_costly(report: PeriodReport) -> None:
     """Draw the stretches of time that cost most."""
     st.header("What cost most", anchor=False)
+    incidents = report.incidents
+    if all(line.status.sli is None for line in report.lines):
+        states.empty("Not known", "Nothing was measured in this period.", icon=":material/help:")
+        return
     if not incidents:
         states.empty("Nothing", words.NOTHING_COSTLY, icon=":material/savings:")
         return

@@ -130,3 +130,4 @@ def test_earlier_and_later_stay_among_periods_of_a_kind():
     assert slo_report.neighbour("2027-01", names, -1) is None
     assert slo_report.neighbour("2026-Q4", names, -1) == "2027-Q1"
     assert slo_report.neighbour("14d", names, 1) is None
+    assert slo_report.neighbour("30d", names, 1) is None
