@@ -11,7 +11,6 @@ from analytics.core.errors import InputError
 from analytics.core.ids import new_id
 from analytics.slo import corrections, ledger
 from analytics.slo.corrections import NewCorrection
-from analytics.slo.documents import ReportFormat, render
 from analytics.slo.model import BUCKET
 from analytics.slo.period_report import PeriodReport, period_report
 from analytics.store.queries.annotations import NewAnnotation, add_annotation
@@ -64,44 +63,39 @@ def test_a_month_is_counted_to_date_and_set_against_the_whole_month_before(repor
     assert (report.summary.violated, report.summary_before.compliant) == (1, 1)
 
 
-def test_what_cost_most_is_told_with_what_happened_then(report: PeriodReport) -> None:
+def test_what_cost_most_and_what_was_taken_out_are_told(report: PeriodReport) -> None:
     [costly] = report.incidents
     assert costly.cost.interval == Interval(datetime(2026, 3, 3, 9, tzinfo=UTC), datetime(2026, 3, 3, 11, tzinfo=UTC))
     assert costly.cost.bad == 1200
     assert [row.title for row in costly.annotations] == ["v2"]
-
-
-def test_corrections_are_told_with_how_much_they_take_out(report: PeriodReport) -> None:
     [taken] = report.corrections
     assert (taken.correction.reason, taken.times, taken.length) == ("Moved", 1, 2 * HOUR)
 
 
-@pytest.mark.parametrize(
-    ("alerts", "counted"),
-    [
-        pytest.param([("page", 1, 9, 10), ("page", 2, 9, 12), ("page", 1, 11, 13)], (1, 0), id="overlapping"),
-        pytest.param([("page", 1, 9, 10), ("page", 1, 11, 12), ("ticket", 3, 9, 12)], (2, 1), id="apart"),
-        pytest.param([("ticket", 3, 9, None), ("ticket", 4, 15, 16)], (0, 1), id="still open"),
-    ],
-)
-def test_pages_and_tickets_that_overlap_are_one(
-    session: Session, alerts: list[tuple[str, int, int, int | None]], counted: tuple[int, int]
-) -> None:
+def test_pages_and_tickets_that_overlap_are_one(session: Session) -> None:
     day = datetime(2026, 3, 3, tzinfo=UTC)
-    for severity, tier, since, until in alerts:
-        alert = SloAlert(
-            id=new_id(), slo_id=API, group_key="", kind="burn", severity=severity, tier=tier, detail={}, origin="live",
-            started_at=day + since * HOUR, ended_at=None if until is None else day + until * HOUR, is_inhibited=False,
-        )  # fmt: skip
-        session.add(alert)
+    cases: dict[str, tuple[tuple[int, int], list[tuple[str, int, int, int | None]]]] = {
+        API: ((1, 0), [("page", 1, 9, 10), ("page", 2, 9, 12), ("page", 1, 11, 13)]),
+        "api_latency_p95": ((2, 1), [("page", 1, 9, 10), ("page", 1, 11, 12), ("ticket", 3, 9, 12)]),
+        "api_latency_p99": ((0, 1), [("ticket", 3, 9, None), ("ticket", 4, 15, 16)]),
+    }
+    for slo_id, (_, alerts) in cases.items():
+        for severity, tier, since, until in alerts:
+            alert = SloAlert(
+                id=new_id(),
+                slo_id=slo_id,
+                kind="burn",
+                severity=severity,
+                tier=tier,
+                started_at=day + since * HOUR,
+                ended_at=None if until is None else day + until * HOUR,
+            )
+            session.add(alert)
     session.flush()
-    [line] = period_report(session, now=NOON, ids=[API]).lines
-    assert (line.pages, line.tickets) == counted
-
-
-def test_every_form_of_it_can_be_written(report: PeriodReport) -> None:
-    for form in ReportFormat:
-        assert API in render(report, form) or "API availability" in render(report, form)
+    lines = period_report(session, now=NOON, ids=list(cases)).lines
+    assert {line.status.objective.id: (line.pages, line.tickets) for line in lines} == {
+        slo_id: counted for slo_id, (counted, _) in cases.items()
+    }
 
 
 def test_a_month_begins_at_midnight_of_its_zone(session: Session) -> None:
