@@ -78,8 +78,8 @@ def _check_series(
     part = None
     if total is not None or isinstance(events, PromEvents):
         part = _ask(found, part_path, prom, _summed(asked.good or asked.bad or ""), at)
-    if isinstance(events, LatencyEvents):
-        _check_bound(found, events, prom, at)
+    if isinstance(events, LatencyEvents) and not _has_bound(found, events, prom, at):
+        return
     if isinstance(events, PromEvents) and events.present is not None:
         present = _ask(found, "indicator.events.present", prom, _summed(events.present), at)
         if present is not None and not present:
@@ -114,20 +114,21 @@ def _check_writing(found: Problems, events: PromEvents) -> None:
             found.warn(path, "it is a count but is taken as a rate", "leave per_second out")
 
 
-def _check_bound(found: Problems, events: LatencyEvents, prom: PromClient, at: datetime) -> None:
+def _has_bound(found: Problems, events: LatencyEvents, prom: PromClient, at: datetime) -> bool:
     """Refuse a threshold that is no bucket: how many answers were within it would be a guess."""
     path = "indicator.latency.threshold"
     query = f"count by (le) ({events.histogram}_bucket{{{events.matchers}}})"
     answer = _ask(found, "indicator.latency.matchers", prom, query, at)
     if not answer:
-        return
+        return True
     bounds = [float(sample.labels.get("le", "nan")) for sample in answer]
     threshold = float(events.threshold)
     if threshold in bounds:
-        return
+        return True
     nearest = sorted(filter(math.isfinite, bounds), key=lambda bound: abs(bound - threshold))[:_MOST_BOUNDS_SHOWN]
     listed = ", ".join(f"{bound:g}" for bound in sorted(nearest))
     found.error(path, f"{threshold:g} lies between the buckets of {events.histogram}", f"take one of {listed}")
+    return False
 
 
 def _check_numbers(
