@@ -31,6 +31,7 @@ _SCOPES = ("This objective", "Its service", "All objectives")
 _AHEAD = timedelta(days=400)
 _PREVIEWS = 3
 _LONGEST_REASON = 500
+_ROUND = "slo.forms_sent"
 
 
 def look(row: Correction) -> Look:
@@ -49,8 +50,8 @@ COLUMNS: list[Column[Correction]] = [
     Column("From", lambda row: row.starts_at, "moment"),
     Column("State", look, "state", width="small"),
     Column("Lasts", lambda row: formats.duration(row.ends_at - row.starts_at), width="small"),
-    Column("Recurs", lambda row: f"{row.rrule} ({row.zone})" if row.rrule else None),
-    Column("Reason", lambda row: row.reason, width="large"),
+    Column("Reason", lambda row: row.reason, width="medium"),
+    Column("Recurs", lambda row: f"{row.rrule} ({row.zone})" if row.rrule else None, width="medium"),
     Column("For", scope_words),
     Column("By", lambda row: row.created_by),
     Column("Withdrawn", lambda row: row.withdrawn_at, "moment"),
@@ -70,7 +71,7 @@ def draw_list(rows: Sequence[Correction], *, can_change: bool) -> None:
     if not can_change:
         tables.table(rows, COLUMNS, alt="Corrections of this objective", key="slo.corrections", height="content")
         return
-    row = tables.choose(rows, COLUMNS, alt="Corrections of this objective", key="slo.corrections")
+    row = tables.choose(rows, COLUMNS, alt="Corrections of this objective", key=f"slo.corrections.{len(rows)}")
     if row is None:
         st.caption("Mark a correction to withdraw it.")
     elif row.withdrawn_at is None:
@@ -78,7 +79,7 @@ def draw_list(rows: Sequence[Correction], *, can_change: bool) -> None:
 
 
 def _draw_withdraw(row: Correction) -> None:
-    with st.popover("Withdraw", icon=":material/undo:", key="slo.withdraw"):
+    with st.popover("Withdraw", icon=":material/undo:", key=f"slo.withdraw.of.{row.id}"):
         others = "" if row.slo_id is not None else f" It is for {scope_words(row).lower()}, so others change."
         st.markdown(
             f"The time of “{formats.escaped(row.reason)}” counts again, for the past too.{others} It stays listed."
@@ -92,19 +93,20 @@ def _draw_withdraw(row: Correction) -> None:
 
 def draw_form(objective: Objective) -> None:
     """Draw the form of a new correction, with when it would take place."""
-    with st.expander("Take time out of the budget", icon=":material/event_busy:", key="slo.correct"):
-        start, end, zone = _draw_times("slo.correct")
+    key = f"slo.correct.{_round()}"
+    with st.expander("Take time out of the budget", icon=":material/event_busy:", key=key):
+        start, end, zone = _draw_times(key)
         left, right = st.columns(2)
         with left:
-            scope = st.selectbox("For", _SCOPES, key="slo.correct.scope")
+            scope = st.selectbox("For", _SCOPES, key=f"{key}.scope")
         with right:
-            rhythm = st.selectbox("Recurs", list(_RHYTHMS), key="slo.correct.rhythm")
+            rhythm = st.selectbox("Recurs", list(_RHYTHMS), key=f"{key}.rhythm")
         rule = _RHYTHMS[rhythm]
         if rule == "":
             rule = st.text_input(
-                "Rule", value="FREQ=WEEKLY;BYDAY=SU", key="slo.correct.rule", help="As in RFC 5545, for example here."
+                "Rule", value="FREQ=WEEKLY;BYDAY=SU", key=f"{key}.rule", help="As in RFC 5545, for example here."
             )
-        reason = st.text_input("Reason", max_chars=_LONGEST_REASON, key="slo.correct.reason")
+        reason = st.text_input("Reason", max_chars=_LONGEST_REASON, key=f"{key}.reason")
         new = NewCorrection(
             starts_at=start,
             ends_at=end,
@@ -115,8 +117,18 @@ def draw_form(objective: Objective) -> None:
             zone=zone,
         )
         _draw_preview(new)
-        if st.button("Take it out", type="primary", icon=":material/event_busy:", key="slo.correct.save"):
+        if st.button("Take it out", type="primary", icon=":material/event_busy:", key=f"{key}.save"):
             _add(new)
+
+
+def _round() -> int:
+    """Return how many forms were sent: part of their keys, so that what was sent is not left in them."""
+    count: int = st.session_state.get(_ROUND, 0)
+    return count
+
+
+def _begin_again() -> None:
+    st.session_state[_ROUND] = _round() + 1
 
 
 def _draw_times(key: str) -> tuple[datetime, datetime, str]:
@@ -156,6 +168,7 @@ def _add(new: NewCorrection) -> None:
     added = actions.attempt(lambda: slo_actions.add_correction(new))
     if added is None:
         return
+    _begin_again()
     met = [
         f"{overlap.correction.reason} ({formats.duration(overlap.length)})" for overlap in added.overlaps[:_PREVIEWS]
     ]
@@ -185,11 +198,11 @@ def draw_notes(rows: Sequence[AnnotationRow], *, can_change: bool) -> None:
     if not can_change:
         tables.table(newest, NOTE_COLUMNS, alt="What happened to the service", key="slo.notes", height="content")
         return
-    row = tables.choose(newest, NOTE_COLUMNS, alt="What happened to the service", key="slo.notes")
+    row = tables.choose(newest, NOTE_COLUMNS, alt="What happened to the service", key=f"slo.notes.{len(rows)}")
     if row is None:
         st.caption("Mark one to delete it.")
         return
-    with st.popover("Delete", icon=":material/delete:", key="slo.note.delete"):
+    with st.popover("Delete", icon=":material/delete:", key=f"slo.note.delete.of.{row.id}"):
         st.markdown(
             f"“{formats.escaped(row.title)}” goes from all charts and costs; the audit log keeps that it was there."
         )
@@ -202,7 +215,8 @@ def draw_notes(rows: Sequence[AnnotationRow], *, can_change: bool) -> None:
 
 def draw_note_form(objective: Objective) -> None:
     """Draw the form that notes what happened."""
-    with st.expander("Note what happened", icon=":material/add_comment:", key="slo.note"):
+    key = f"slo.note.{_round()}"
+    with st.expander("Note what happened", icon=":material/add_comment:", key=key):
         kind = st.segmented_control(
             "What",
             KINDS,
@@ -210,13 +224,13 @@ def draw_note_form(objective: Objective) -> None:
             required=True,
             format_func=lambda name: KIND_LOOKS[name].word,
             label_visibility="collapsed",
-            key="slo.note.kind",
+            key=f"{key}.kind",
         )
-        start, end, _ = _draw_times("slo.note")
-        title = st.text_input("Title", max_chars=LONGEST_TITLE, key="slo.note.title")
-        is_moment = st.checkbox("It was a moment, not a span", value=kind == "deploy", key=f"slo.note.moment.{kind}")
-        everywhere = st.checkbox("It concerns all services", key="slo.note.all")
-        if st.button("Note it", type="primary", icon=":material/add_comment:", key="slo.note.save"):
+        start, end, _ = _draw_times(key)
+        title = st.text_input("Title", max_chars=LONGEST_TITLE, key=f"{key}.title")
+        is_moment = st.checkbox("It was a moment, not a span", value=kind == "deploy", key=f"{key}.moment.{kind}")
+        everywhere = st.checkbox("It concerns all services", key=f"{key}.all")
+        if st.button("Note it", type="primary", icon=":material/add_comment:", key=f"{key}.save"):
             _note(
                 NewAnnotation(
                     at=start,
@@ -230,5 +244,6 @@ def draw_note_form(objective: Objective) -> None:
 
 def _note(new: NewAnnotation) -> None:
     if actions.succeeds(lambda: slo_actions.add_annotation(new)):
+        _begin_again()
         st.toast("Noted; its cost is counted.", icon=":material/add_comment:")
         st.rerun()

@@ -21,8 +21,8 @@ _OUT = Look("Out of use", ":material/block:", "orange")
 
 CHANGE_COLUMNS: list[Column[Change]] = [
     Column("Field", lambda change: change.path),
-    Column("Before", lambda change: change.before, width="large"),
-    Column("After", lambda change: change.after, width="large"),
+    Column("Before", lambda change: change.before),
+    Column("After", lambda change: change.after),
 ]
 
 
@@ -108,7 +108,10 @@ def draw_definition(objective: Objective, revisions: Sequence[Revision], *, can_
             return
         current = revisions[0].revision
         row = tables.choose(
-            revisions, _columns(current), alt="Revisions of the definition, newest first", key="slo.revisions"
+            revisions,
+            _columns(current),
+            alt="Revisions of the definition, newest first",
+            key=f"slo.revisions.{current}",
         )
         if row is None:
             st.caption("Mark a revision to see what it changed.")
@@ -135,7 +138,7 @@ def _draw_revision(row: Revision, objective: Objective, *, current: int, can_cha
 
 
 def _draw_revert(row: Revision, objective: Objective, *, current: int) -> None:
-    with st.popover(f"Go back to revision {row.revision}", icon=":material/undo:", key="slo.revert"):
+    with st.popover(f"Go back to revision {row.revision}", icon=":material/undo:", key=f"slo.revert.of.{row.revision}"):
         st.markdown("It is stored as a new revision, and counts at once, for past events too.")
         note = st.text_input("Why", max_chars=LONGEST_NOTE, key=f"slo.revert.note.{row.revision}")
         if st.button("Go back to it", type="primary", key=f"slo.revert.{row.revision}") and actions.succeeds(
