@@ -18,6 +18,8 @@ MOST_BAD = 10
 """The highest guard that is ever suggested."""
 
 _BY_CHANCE = 0.05
+_CALM = 0.5
+"""Share of its budget that a service spends which nobody needs to be told of."""
 _NOTHING = timedelta(0)
 
 
@@ -100,7 +102,7 @@ def backtest(
     """Return what *policy* would have done over *history*.
 
     A step without data neither starts nor ends an alert. An alert is false when no incident overlaps it (allowing for
-    the time that its short window needs to forget) and a service that just keeps its target would be expected to show
+    the time that its short window needs to forget) and a service that spends half its budget would be expected to show
     as many bad events in one of twenty such intervals by chance.
 
     Args:
@@ -304,7 +306,7 @@ def _alarm(replay: _Replay, run: _Run, pairs: Sequence[BurnPair], incidents: Seq
         spent_before=run.before / allowed if allowed > 0 else None,
         spent_during=run.during / allowed if allowed > 0 else None,
         peak_burn=max(_peak(replay.sums(pair.long), ratio, (run.first, run.last)) for pair in pairs),
-        is_false=explained is None and _is_chance(run.bad, ratio * run.total, tries),
+        is_false=explained is None and _is_chance(run.bad, _CALM * ratio * run.total, tries),
         incident=explained,
     )
 
@@ -321,7 +323,7 @@ def _peak(sums: tuple[NDArray[np.float64], NDArray[np.float64]], ratio: float, s
 def _is_chance(bad: float, expected: float, tries: float) -> bool:
     """Return whether so many *bad* events would be seen by chance in one of so many *tries*, now and then.
 
-    *expected* is how many a service that just keeps its target has in each. The bound of Chernoff on the tail of a
+    *expected* is how many a calm service has in each. The bound of Chernoff on the tail of a
     Poisson distribution stands for the chance itself: it is a little higher, and needs no table.
     """
     if expected <= 0 or bad <= expected:

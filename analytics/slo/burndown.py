@@ -15,7 +15,7 @@ from analytics.slo.backtest import runs
 from analytics.slo.evaluate import ENOUGH_COVERAGE
 from analytics.slo.history import History
 from analytics.slo.ledger import HOUR, Want, read
-from analytics.slo.math import error_budget
+from analytics.slo.math import shares_left
 from analytics.slo.model import BUCKET, Objective, RollingWindow
 from analytics.slo.windows import period_at
 from analytics.store.queries.annotations import AnnotationRow, list_annotations
@@ -89,16 +89,17 @@ def _drawn(history: History, *, lead: History, points: int) -> BurnDown:
     if points < 1:
         raise InputError(f"A burn-down of {points} points cannot be drawn; ask for at least one.")
     bounds = np.append(np.arange(0, len(history), -(-len(history) // points) or 1), len(history))
+    moments = history.bounds(bounds.tolist())
     first, last = bounds[:-1], bounds[1:]
     good, total = history.between(first, last)
     so_far, seen = history.between(np.zeros_like(last), last)
     is_known = _measured(history, first, last)
-    left = _shares(seen - so_far, history.totals()[1], history.objective.budget_ratio)
+    whole = np.full(len(last), history.totals()[1])
+    left = shares_left(whole - (seen - so_far), whole, history.objective.budget_ratio)
     remaining = [
-        (history.bound(place), value if known else None)
-        for place, value, known in zip(last.tolist(), left, is_known.tolist(), strict=True)
+        (end, value if known else None) for end, value, known in zip(moments[1:], left, is_known.tolist(), strict=True)
     ]
-    rolling = _rolling(history, lead, last)
+    rolling = list(zip(moments[1:], _rolling(history, lead, last), strict=False))
     if rolling and history.interval.length == history.objective.period:
         rolling[-1] = remaining[-1]  # the same window; steps of an hour are not exact where it begins within one
     return BurnDown(
@@ -106,8 +107,8 @@ def _drawn(history: History, *, lead: History, points: int) -> BurnDown:
         interval=history.interval,
         remaining=remaining,
         bad=[
-            (history.bound(place), value if known else None)
-            for place, value, known in zip(first.tolist(), (total - good).tolist(), is_known.tolist(), strict=True)
+            (start, value if known else None)
+            for start, value, known in zip(moments[:-1], (total - good).tolist(), is_known.tolist(), strict=True)
         ],
         rolling=rolling,
         gaps=_gaps(history),
@@ -121,18 +122,8 @@ def _measured(history: History, first: Places, last: Places) -> NDArray[np.bool_
     return np.asarray(running[last] - running[first] > 0)
 
 
-def _shares(bad: Numbers, total: float, ratio: float) -> list[float | None]:
-    """Return the share left of the budget of *total* events after each number of bad ones."""
-    return [_remaining(total - min(spent, total), total, ratio) for spent in bad.tolist()]
-
-
-def _remaining(good: float, total: float, ratio: float) -> float | None:
-    budget = error_budget(good, total, budget_ratio=ratio, period=BUCKET)
-    return None if budget is None else budget.remaining_ratio
-
-
-def _rolling(history: History, lead: History, last: Places) -> list[tuple[datetime, float | None]]:
-    """Return the share left of the window that ends with each step of the chart."""
+def _rolling(history: History, lead: History, last: Places) -> list[float | None]:
+    """Return the share left of the window that ends with each step of the chart; nothing for calendar windows."""
     if not isinstance(history.objective.window, RollingWindow):
         return []
     window = history.objective.period
@@ -143,13 +134,9 @@ def _rolling(history: History, lead: History, last: Places) -> list[tuple[dateti
     measured = np.concatenate(([0.0], np.cumsum(lead.measured_s)))
     excluded = np.concatenate(([0.0], np.cumsum(lead.excluded_s)))
     seen, asked = measured[until] - measured[since], window.total_seconds() - (excluded[until] - excluded[since])
-    ratio = history.objective.budget_ratio
-    return [
-        (history.bound(place), _remaining(kept, whole, ratio) if enough else None)
-        for place, kept, whole, enough in zip(
-            last.tolist(), good.tolist(), total.tolist(), (seen >= ENOUGH_COVERAGE * asked).tolist(), strict=True
-        )
-    ]
+    left = shares_left(good, total, history.objective.budget_ratio)
+    is_enough = (seen >= ENOUGH_COVERAGE * asked).tolist()
+    return [value if enough else None for value, enough in zip(left, is_enough, strict=True)]
 
 
 def _gaps(history: History) -> list[Interval]:
@@ -161,4 +148,4 @@ def _gaps(history: History) -> list[Interval]:
 
 
 def _stretches(history: History, chosen: NDArray[np.bool_]) -> list[Interval]:
-    return [Interval(history.bound(first), history.bound(last)) for first, last in runs(chosen)]
+    return [Interval(*history.bounds(steps)) for steps in runs(chosen)]

@@ -15,7 +15,7 @@ from analytics.core.errors import InputError
 from analytics.slo import catalogue, composite
 from analytics.slo.history import History
 from analytics.slo.ledger import HOUR, Want, read
-from analytics.slo.math import burn_rate, error_budget
+from analytics.slo.math import burn_rate, shares_left
 from analytics.slo.model import BUCKET, CalendarWindow, CompositeEvents, Objective, RollingWindow
 from analytics.slo.windows import period_at
 
@@ -88,13 +88,13 @@ def forecast(history: History, *, horizon: timedelta | None = None, step: timede
     ahead = _Ahead(span, moments, isinstance(window, RollingWindow))
     ratio = objective.budget_ratio
     (good, total), *outlooks = _outlooks(history, ahead)
-    unspent = _course(moments, good, total, ratio)
+    unspent = list(zip(moments, shares_left(good, total, ratio), strict=True))
     scenarios = []
     for recent, sums in zip(RECENT, outlooks, strict=True):
         rate = burn_rate(*_lately(history, recent), budget_ratio=ratio)
         if rate is None:
             continue
-        course = _course(moments, *sums, ratio)
+        course = list(zip(moments, shares_left(*sums, ratio), strict=True))
         gone = next((moment for moment, left in course if left is not None and left <= 0), None)
         scenarios.append(Scenario(recent, rate, course, gone))
     return Forecast(objective, Interval(now, until), unspent[0][1], unspent, scenarios)
@@ -196,18 +196,8 @@ def _lately(history: History, recent: timedelta) -> tuple[float, float]:
     """Return good and total of the time *recent* before the newest step measured; none if silence lasts as long."""
     seen = np.flatnonzero(history.measured_s > 0)
     last = int(seen[-1]) + 1 if len(seen) else 0
-    if history.interval.until - history.bound(last) >= recent:
+    if history.interval.until - history.bounds([last])[0] >= recent:
         return 0.0, 0.0
     first = max(0, last - max(1, recent // history.step))
     good, total = history.between(np.array([first]), np.array([last]))
     return float(good[0]), float(total[0])
-
-
-def _course(
-    moments: Sequence[datetime], good: Numbers, total: Numbers, ratio: float
-) -> list[tuple[datetime, float | None]]:
-    course: list[tuple[datetime, float | None]] = []
-    for moment, whole, bad in zip(moments, total.tolist(), (total - good).tolist(), strict=True):
-        budget = error_budget(whole - bad, whole, budget_ratio=ratio, period=HOUR)
-        course.append((moment, None if budget is None else budget.remaining_ratio))
-    return course

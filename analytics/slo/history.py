@@ -1,6 +1,6 @@
 """What was counted of one objective, step by step: what budgets, alerts, back-tests and forecasts are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -75,11 +75,13 @@ class History:
         inner = self.place(first) + np.arange(count) * (_HOUR // self.step)
         return starts, np.concatenate(([0], inner, [len(self)]))
 
-    def bound(self, place: int) -> datetime:
-        """Return when the step at *place* begins; the end of the interval for the length."""
-        if place >= len(self):
-            return self.interval.until
-        return max(self.interval.since, floor_time(self.interval.since, self.step) + place * self.step)
+    def bounds(self, places: Iterable[int]) -> list[datetime]:
+        """Return when the steps at *places* begin; the end of the interval for the length."""
+        first, size = floor_time(self.interval.since, self.step), len(self)
+        return [
+            self.interval.until if place >= size else max(self.interval.since, first + place * self.step)
+            for place in places
+        ]
 
     def within(self, interval: Interval) -> "History":
         """Return the steps that begin in *interval*, as far as the history goes; how much is demo history stays."""

@@ -8,6 +8,9 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analytics.core.errors import InputError
 
 
@@ -117,3 +120,14 @@ def coverage(measured_s: float, elapsed: timedelta) -> float:
 
 def _all_or_nothing(consumed: float) -> float:
     return 1.0 if consumed == 0 else -math.inf
+
+
+def shares_left(good: NDArray[np.float64], total: NDArray[np.float64], budget_ratio: float) -> list[float | None]:
+    """Return the share of the budget that is left of each pair of sums, as :func:`error_budget` does of one.
+
+    None where there was no event.
+    """
+    bad = total - good
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spent = bad / (budget_ratio * total) if budget_ratio > 0 else np.where(bad > 0, np.inf, 0.0)
+    return [1 - value if whole > 0 else None for value, whole in zip(spent.tolist(), total.tolist(), strict=True)]

@@ -203,10 +203,8 @@ def _series(history: History) -> list[tuple[datetime, float | None]]:
     """Return the share of good events over at most thirty spans of *history*."""
     edges = np.unique(np.linspace(0, len(history), _POINTS + 1).astype(np.int64))
     good, total = history.between(edges[:-1], edges[1:])
-    return [
-        (history.bound(place), sli(part, whole))
-        for place, part, whole in zip(edges[:-1].tolist(), good.tolist(), total.tolist(), strict=True)
-    ]
+    starts = history.bounds(edges[:-1].tolist())
+    return [(start, sli(part, whole)) for start, part, whole in zip(starts, good.tolist(), total.tolist(), strict=True)]
 
 
 def _unit(history: History) -> str:

@@ -3,6 +3,7 @@
 import math
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from analytics.slo.math import (
     burn_threshold,
     coverage,
     error_budget,
+    shares_left,
     sli,
     time_to_exhaustion,
 )
@@ -134,3 +136,11 @@ def test_exhaustion_comes_sooner_the_faster_it_burns() -> None:
     assert time_to_exhaustion(0.5, 0.0, period=MONTH) is None
     assert time_to_exhaustion(0.5, None, period=MONTH) is None
     assert time_to_exhaustion(1.0, math.inf, period=MONTH) == timedelta(0)
+
+
+@given(st.lists(counts, min_size=1, max_size=20), st.sampled_from([0.0, 0.001, 0.5]))
+def test_shares_of_many_budgets_are_those_of_each(parts: list[tuple[int, int]], ratio: float) -> None:
+    good, total = (np.array(column, dtype=float) for column in zip(*parts, (0, 0), strict=True))
+    for found, kept, whole in zip(shares_left(good, total, ratio), good, total, strict=True):
+        budget = error_budget(kept, whole, budget_ratio=ratio, period=MONTH)
+        assert found == (None if budget is None else pytest.approx(budget.remaining_ratio))
