@@ -156,7 +156,7 @@ def before_text(line: Line) -> str:
 def alerts_text(line: Line) -> str:
     """Return how many pages and tickets there were."""
     parts = [
-        f"{count} {name}{'' if count == 1 else 's'}"
+        f"{count}\N{NO-BREAK SPACE}{name}{'' if count == 1 else 's'}"
         for count, name in ((line.pages, "page"), (line.tickets, "ticket"))
         if count
     ]
