@@ -35,6 +35,7 @@ READ_AGAIN_WARNED = timedelta(hours=1)
 LOOK_BACK = timedelta(days=30)
 """How far the first reading of a Prometheus goes back at least; for longer periods, the period."""
 
+_SHORT = READ_AGAIN_WARNED + READ_AGAIN + BUCKET
 _AT_ONCE = 2
 _log = get_logger(__name__)
 
@@ -207,12 +208,16 @@ def _fingerprint(objective: Objective) -> str:
 
 
 def _take_in(engine: Engine, prom: PromClient | None, plans: Sequence[_Plan], now: datetime) -> list[_Outcome]:
-    """Read and write: what is short together, what is long or doubtful each for itself."""
-    together = [plan for plan in plans if plan.interval.length <= HOUR and not plan.is_doubtful]
-    alone = [plan for plan in plans if plan not in together]
-    outcomes = _take_in_at_once(engine, prom, together, now) if together else []
+    """Read and write: first what is short, and of that first what will go well, then what is long, each for itself."""
+    short = [plan for plan in plans if plan.interval.length <= _SHORT]
+    outcomes: list[_Outcome] = []
+    for is_doubtful in (False, True):
+        group = [plan for plan in short if plan.is_doubtful is is_doubtful]
+        if group:
+            outcomes += _take_in_at_once(engine, prom, group, now)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ingest") as pool:
-        for found in pool.map(lambda plan: _take_in_at_once(engine, prom, [plan], now), alone):
+        long = [plan for plan in plans if plan not in short]
+        for found in pool.map(lambda plan: _take_in_at_once(engine, prom, [plan], now), long):
             outcomes += found
     return outcomes
 
@@ -223,7 +228,9 @@ def _take_in_at_once(engine: Engine, prom: PromClient | None, plans: Sequence[_P
     until = plans[0].interval.until
     readings = {}
     if prom is not None:
-        readings = prometheus.read(prom, [plan.objective for plan in plans], Interval(since, until))
+        readings = prometheus.read(
+            prom, [plan.objective for plan in plans], Interval(since, until), one_by_one=plans[0].is_doubtful
+        )
     with session_scope(engine) as session:
         for plan in plans:
             if isinstance(plan.objective.indicator, SqlEvents):

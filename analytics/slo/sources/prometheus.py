@@ -1,20 +1,19 @@
 """Buckets counted by Prometheus.
 
 The increase over the time of a bucket leaves out what happened between the last scrape before it and its first one,
-and puts a guess in its place. Here a window reaches one scrape further back, so that windows meet, and the result is
-scaled to the bucket. Where the counter itself rose by as much as that allows, its own difference is taken: that is
-exact, also for a handful of events.
+and puts a guess in its place: over a month of few bad events that is wrong by points of the budget. A counter is
+therefore read at the bounds of the bucket and each minute between them, see :func:`in_bucket`.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import cast
 
 import numpy as np
 
 from analytics.core.clock import Interval
-from analytics.core.errors import DependencyError, InputError
+from analytics.core.errors import DependencyError, HelmsightError, InputError
 from analytics.slo.model import (
     BUCKET,
     WHOLE,
@@ -29,8 +28,7 @@ from analytics.slo.model import (
 from analytics.slo.sources.compile import (
     as_length,
     compiled,
-    counter_of,
-    has_window,
+    in_bucket,
     selector_of,
     together,
     with_window,
@@ -43,38 +41,43 @@ PROM_INDICATORS = (PromEvents, LatencyEvents, NativeLatencyEvents, BooleanEvents
 
 _TOGETHER = 25
 """How many objectives share a query."""
-_SHORT = timedelta(hours=1)
+_SHORT = timedelta(hours=2)
 """They do so for intervals up to this long; in longer ones it would be slower than one by one."""
 _PAGE, _SMALLEST_PAGE = timedelta(days=5), timedelta(days=1)
 _JUST = timedelta(milliseconds=1)
 _USUAL_SCRAPES_S = np.array([1, 5, 10, 15, 20, 30, 60, 120, 300])
 _MINUTES = timedelta(seconds=299)
 """A window that holds five full minutes, also where windows include both their ends."""
-_SLACK = 0.01
-"""Scrapes are not quite punctual."""
 _PART = "helmsight_part"
 
 
-def read(prom: PromClient, objectives: Sequence[Objective], interval: Interval) -> dict[str, Reading]:
+def read(
+    prom: PromClient, objectives: Sequence[Objective], interval: Interval, *, one_by_one: bool = False
+) -> dict[str, Reading]:
     """Return what Prometheus says of each of *objectives* in *interval*, whose ends are bounds of buckets, by id.
 
     Counts are those of counters, so they need not be whole; restarts are seen through. A bucket was measured for as
     long as it has scrapes: a stopped process leaves a gap, a quiet one does not. Where Prometheus computes NaN or
     infinity, nothing was measured. An objective that cannot be read does not keep the others from being read.
+
+    Args:
+        prom: Where to ask.
+        objectives: Those that are not counted by Prometheus are passed over.
+        interval: Its ends are bounds of buckets.
+        one_by_one: Not to ask for several objectives by one query, because that is going to fail.
     """
     wanted = [item for item in objectives if isinstance(item.indicator, PROM_INDICATORS)]
     found: dict[str, Reading] = {}
-    if len(wanted) > 1 and interval.length <= _SHORT:
+    if len(wanted) > 1 and interval.length <= _SHORT and not one_by_one:
         for first in range(0, len(wanted), _TOGETHER):
             found |= _read_together(prom, wanted[first : first + _TOGETHER], interval)
-    away: DependencyError | None = None
+    away: HelmsightError | None = None
     for item in wanted:
-        if item.id in found:
-            continue
-        found[item.id] = Reading(error=away) if away else _read_alone(prom, item, interval)
-        error = found[item.id].error
-        if away is None and isinstance(error, DependencyError) and not prom.is_ready():
-            away = error
+        if item.id not in found:
+            found[item.id] = Reading(error=away) if away else _read_alone(prom, item, interval)
+            error = found[item.id].error
+            if isinstance(error, DependencyError) and not prom.is_ready():
+                away = error
     return found
 
 
@@ -171,29 +174,27 @@ class _Job:
         self.objective = objective
         self._indicator = cast("PromIndicator", objective.indicator)
         self._events = compiled(self._indicator, objective.group_by)
+        # A ratio was seen when it has a value, not when one of the series has that it is made of.
+        self._selector = None if isinstance(self._indicator, RawRatio) else selector_of(self._events.total)
         self._since_s = int(interval.since.timestamp())
         self._buckets = interval.length // BUCKET
         self._answers: dict[str, dict[str, Numbers]] = {}
 
     def presence(self) -> dict[str, str]:
         """Return what tells when the source was seen, by names of our own."""
-        events, selector, asked = self._events, selector_of(self._events.total), {}
-        if selector is not None:
-            asked["scrapes"] = self._by("max", f"count_over_time({selector}[{as_length(BUCKET - _JUST)}])")
-        if selector is None or events.present is not None:
-            present = with_window(events.present or events.total, BUCKET)
+        asked = {}
+        if self._selector is not None:
+            asked["scrapes"] = self._by("max", f"count_over_time({self._selector}[{as_length(BUCKET - _JUST)}])")
+        if self._selector is None or self._events.present is not None:
+            present = with_window(self._events.present or self._events.total, BUCKET)
             asked["minutes"] = self._by("max", f"count_over_time((\n{present}\n)[{as_length(_MINUTES)}:1m])")
         return asked
 
     def counting(self) -> dict[str, str]:
-        """Return what tells how much happened, once it is known when the source was seen."""
-        asked = {}
-        for name, expression in (("total", self._events.total), ("part", _part_of(self._events))):
-            asked[name] = self._by("sum", f"\n{with_window(expression, self._window)}\n")
-            counter = counter_of(expression)
-            if counter is not None:
-                asked[f"{name}_counter"] = self._by("sum", counter)
-        return asked
+        """Return what tells how much happened."""
+        fill = partial(with_window, window=BUCKET) if isinstance(self._indicator, RawRatio) else in_bucket
+        parts = {"total": self._events.total, "part": _part_of(self._events)}
+        return {name: self._by("sum", f"\n{fill(expression)}\n") for name, expression in parts.items()}
 
     def take(self, name: str, series: Series) -> None:
         """Keep what was answered: a value at each bound of a bucket, NaN for none, infinity for none that counts."""
@@ -228,20 +229,14 @@ class _Job:
         apart_s = BUCKET_S / float(np.median(counts))
         return float(_USUAL_SCRAPES_S[np.argmin(np.abs(np.log(_USUAL_SCRAPES_S / apart_s)))])
 
-    @cached_property
-    def _window(self) -> timedelta:
-        """Return the window of a bucket: with one scrape more, but not with two."""
-        scrape_s = self._scrape_s
-        if scrape_s is None or isinstance(self._indicator, RawRatio):
-            return BUCKET
-        return BUCKET + timedelta(seconds=scrape_s) - _JUST
-
     def _by(self, operator: str, expression: str) -> str:
         return together(operator, expression, self.objective.group_by)
 
     def _seconds_seen(self) -> dict[str, Numbers]:
         """Return for how long each group was seen in each bucket, 0 to 300 seconds."""
-        name, each_s = ("minutes", 60.0) if "minutes" in self._answers else ("scrapes", self._scrape_s or 0.0)
+        name, each_s = "scrapes", self._scrape_s or 0.0
+        if self._selector is None or self._events.present is not None:
+            name, each_s = "minutes", 60.0
         return {
             key: np.minimum(BUCKET_S, np.nan_to_num(values[1:]) * each_s)
             for key, values in self._answers.get(name, {}).items()
@@ -249,19 +244,9 @@ class _Job:
 
     def _counted(self, name: str, key: str) -> Numbers:
         """Return how much happened in each bucket; infinity where that cannot be told."""
-        expression = self._events.total if name == "total" else _part_of(self._events)
-        scale = BUCKET / self._window if has_window(expression) else 1.0
-        if isinstance(self._indicator, RawRatio):
-            scale = 1.0
-        if self._events.per_second:
-            scale = BUCKET_S
         nothing = np.full(self._buckets + 1, np.nan)
-        grown = self._answers.get(name, {}).get(key, nothing)[1:] * scale
-        counter = self._answers.get(f"{name}_counter", {}).get(key, nothing)
-        with np.errstate(invalid="ignore"):
-            rise = np.diff(counter)
-            is_exact = (rise >= grown * (1 - _SLACK)) & (rise <= grown * (self._window / BUCKET) * (1 + _SLACK))
-        return np.nan_to_num(np.where(is_exact, rise, grown), posinf=np.inf, neginf=np.inf)
+        counted = self._answers.get(name, {}).get(key, nothing)[1:]
+        return np.nan_to_num(counted * (BUCKET_S if self._events.per_second else 1.0), posinf=np.inf, neginf=np.inf)
 
     def _counts(self, total: Numbers, part: Numbers, seconds: Numbers) -> Counts:
         """Return the buckets that were measured."""
