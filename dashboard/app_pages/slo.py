@@ -46,13 +46,9 @@ def draw_top(status: SloStatus) -> None:
     st.caption(slos_page.story(status.objective))
 
 
-def latest() -> SloStatus | None:
-    return states.settle(data.slo(wanted), "The objective")
-
-
 def draw_standing() -> None:
     """Draw how the objective stands."""
-    status = latest()
+    status = states.settle(data.slo(wanted), "The objective")
     if status is not None:
         draw_top(status)
         slos_page.draw_hints(status)

@@ -27,6 +27,7 @@ TROUBLE = WORST_FIRST[:3]
 NO_GROUPS = "No groups"
 _LABEL = "Label "
 _NONE = "None"
+_MOST_NAMES = 5
 _NOTHING: Mapping[str, Any] = {FIND: "", STANDING: [], SERVICE: []}
 
 
@@ -185,16 +186,21 @@ def draw_summary(report: SloReport) -> None:
         st.metric("Missed", summary.violated, border=True)
         st.metric("Not known yet", summary.unknown, border=True, help="Too little was measured to say.")
         st.metric("Budgets used up", summary.budgets_exhausted, border=True)
-    missed = [status.objective.title for status in report.statuses if status.compliant is False]
+    missed = [status for status in report.statuses if status.compliant is False]
     if missed:
-        names = formats.escaped(", ".join(missed))
-        st.warning(f"Missed in its window: {names}.", icon=":material/warning:")
-    stopped = [status.objective.title for status in report.statuses if status.is_stale and status.measured_at]
+        st.warning(f"Missed in its window: {_names(missed)}.", icon=":material/warning:")
+    stopped = [status for status in report.statuses if status.is_stale and status.measured_at is not None]
     if stopped:
-        which = "all objectives" if len(stopped) == len(report.statuses) else formats.escaped(", ".join(stopped))
+        which = "all objectives" if len(stopped) == len(report.statuses) else _names(stopped)
         st.warning(f"Data have stopped of {which}; burn rates are of that time.", icon=":material/history:")
     if any(status.includes_demo for status in report.statuses):
         st.markdown(":violet-badge[:material/science: Demo data] The ledger includes demo history.")
+
+
+def _names(statuses: Sequence[SloStatus]) -> str:
+    names = ", ".join(status.objective.title for status in statuses[:_MOST_NAMES])
+    more = len(statuses) - _MOST_NAMES
+    return formats.escaped(names) + (f" and {more} more" if more > 0 else "")
 
 
 def draw_groups(groups: Sequence[Group], trends: Mapping[str, Sequence[float | None]]) -> SloStatus | None:

@@ -108,6 +108,25 @@ def test_without_the_name_of_an_objective_the_page_says_where_they_are(open_page
     assert "Choose it on the page SLOs" in texts(open_page(full_place, Role.VIEWER, "slo"))
 
 
+def test_a_view_that_an_objective_lacks_gives_way_to_its_budget(open_page, full_place):
+    app = open_page(full_place, Role.VIEWER, "slo", id="demo_first_impression", view="Members")
+    assert "Weight" in app.dataframe[0].value.columns
+    app.query_params["id"] = SLO
+    app.run()
+    assert not broke(app), texts(app)
+    assert "API availability" in app.header[0].value
+    assert app.get("plotly_chart")
+    app = open_page(full_place, Role.VIEWER, "slo", id=SLO, view="Groups")
+    assert not broke(app), texts(app)
+
+
+def test_groups_are_listed_worst_first(open_page, full_place):
+    app = open_page(full_place, Role.VIEWER, "slo", id="demo_model_calls", view="Groups")
+    groups = app.dataframe[0].value
+    assert groups["Group"].str.startswith("model=").all()
+    assert groups["Budget left"].is_monotonic_increasing
+
+
 def test_burn_is_shown_against_its_thresholds(open_page, full_place):
     app = open_page(full_place, Role.VIEWER, "slo", id=SLO, view="Alerts")
     pairs = app.dataframe[0].value
