@@ -85,14 +85,23 @@ def load(session: Session, *, ids: Sequence[str] | None = None, with_inactive: b
     """
     return [
         entry.objective
-        for entry in _entries(session, ids=ids)
-        if entry.objective is not None and (with_inactive or entry.is_active)
+        for entry in entries(session, ids=ids, with_inactive=with_inactive)
+        if entry.objective is not None
     ]
 
 
-def entries(session: Session, *, with_inactive: bool = True) -> Sequence[Entry]:
-    """Return all objectives, also those that cannot be read, in the order of :func:`load`."""
-    return [entry for entry in _entries(session) if with_inactive or entry.is_active]
+def entries(session: Session, *, ids: Sequence[str] | None = None, with_inactive: bool = True) -> Sequence[Entry]:
+    """Return objectives, also those that cannot be read, in the order of :func:`load`; only *ids* when given."""
+    stored = {row.slo_id: row for row in slo_definitions.list_definitions(session, ids=ids)}
+    shipped = {item.id: item for item in defaults.objectives() if ids is None or item.id in ids}
+    standard = [
+        _of_row(stored.pop(slo_id), is_standard=True)
+        if slo_id in stored
+        else Entry(slo_id, objective, None, 0, True, True, None, None, LIVE)  # noqa: FBT003 - field order
+        for slo_id, objective in shipped.items()
+    ]
+    found = [*standard, *(_of_row(row, is_standard=False) for row in stored.values())]
+    return [entry for entry in found if with_inactive or entry.is_active]
 
 
 def find(session: Session, slo_id: str, *, with_inactive: bool = False) -> Objective:
@@ -268,20 +277,8 @@ def changes(before: Objective | None, after: Objective | None) -> Sequence[Chang
     return [Change(path, old.get(path), new.get(path)) for path in {**old, **new} if old.get(path) != new.get(path)]
 
 
-def _entries(session: Session, *, ids: Sequence[str] | None = None) -> list[Entry]:
-    stored = {row.slo_id: row for row in slo_definitions.list_definitions(session, ids=ids)}
-    shipped = {item.id: item for item in defaults.objectives() if ids is None or item.id in ids}
-    found = [
-        _of_row(stored.pop(slo_id), is_standard=True)
-        if slo_id in stored
-        else Entry(slo_id, objective, None, 0, True, True, None, None, LIVE)  # noqa: FBT003 - field order
-        for slo_id, objective in shipped.items()
-    ]
-    return found + [_of_row(row, is_standard=False) for row in stored.values()]
-
-
 def _entry(session: Session, slo_id: str) -> Entry | None:
-    return next(iter(_entries(session, ids=[slo_id])), None)
+    return next(iter(entries(session, ids=[slo_id])), None)
 
 
 def _of_row(row: DefinitionRow, *, is_standard: bool) -> Entry:

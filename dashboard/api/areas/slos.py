@@ -227,7 +227,7 @@ async def get_slo(call: Call) -> answers.SloDetailOut:
 
     def read(session: Session) -> answers.SloDetailOut:
         catalogue.find(session, slo_id)
-        entry = next(item for item in catalogue.entries(session) if item.slo_id == slo_id)
+        (entry,) = catalogue.entries(session, ids=[slo_id])
         (status,) = slo_report(session, now=utc_now(), ids=[slo_id], group_keys=True).statuses
         return answers.detail(status, entry)
 
@@ -270,13 +270,12 @@ async def get_slo_document(call: Call) -> Response:
     _short(named_period(query.period, now=utc_now(), zone=query.zone))
     ids = None if query.ids is None else [part.strip() for part in query.ids.split(",")]
     report = await _read(call, period_report, now=utc_now(), period=query.period, zone=query.zone, ids=ids)
-    headers = {
-        "Cache-Control": "no-store",
-        "Content-Disposition": f'attachment; filename="{file_name(report, query.format)}"',
-    }
-    if query.format is ReportFormat.JSON:
-        del headers["Content-Disposition"]
-    return Response(render(report, query.format), media_type=query.format.media_type, headers=headers)
+    saved_as = f'attachment; filename="{file_name(report, query.format)}"'
+    return Response(
+        render(report, query.format),
+        media_type=query.format.media_type,
+        headers={"Cache-Control": "no-store", "Content-Disposition": saved_as},
+    )
 
 
 # ---- What they are ----
@@ -339,7 +338,10 @@ async def preview_slo(call: Call) -> answers.PreviewOut:
         catalogue.check_members(session, objective)
         prom = call.context.prom
         problems = checks.check(objective, session=session, prom=prom, now=now)
-        history = preview(objective, session=session, prom=prom, now=now, days=body.days)
+        try:
+            history = preview(objective, session=session, prom=prom, now=now, days=body.days)
+        except InputError as error:
+            raise error.with_context(problems=problems) from None
         incidents = known_incidents(session, objective.service, history.interval)
         course = burndown(history)
         return answers.PreviewOut(

@@ -132,6 +132,17 @@ def test_definitions_take_an_operator_and_sql_an_administrator(
     assert operator.get(f"{API}/{sql['id']}").json()["revision"] == 2
 
 
+def test_an_objective_is_tried_before_it_is_stored(admin: httpx.Client, operator: httpx.Client):
+    sql = {"sql": {"rows": "SELECT at, ok AS good FROM llm_call"}}
+    tried = admin.post(f"{API}/preview", json={"definition": uploads(indicator=sql), "days": 2}).json()
+    assert [problem["path"] for problem in tried["problems"]] == ["indicator.sql.rows"]
+    assert (tried["stands"]["sli"], tried["stands"]["window"]) == (None, "30d")
+    wrong = uploads(indicator={"sql": {"rows": "SELECT nothing FROM llm_call"}})
+    refused = admin.post(f"{API}/preview", json={"definition": wrong})
+    assert (refused.status_code, refused.json()["context"]["problems"][0]["path"]) == (422, "indicator.sql.rows")
+    assert operator.post(f"{API}/preview", json={"definition": uploads()}).status_code == 503  # no Prometheus here
+
+
 def test_all_answers_about_an_objective_agree(viewer: httpx.Client, measured: str):
     path = f"{API}/{measured}"
     status = viewer.get(path).json()["status"]
@@ -216,7 +227,7 @@ def test_what_happened_is_noted_listed_and_removed(operator: httpx.Client, viewe
 def test_a_report_comes_in_every_form(viewer: httpx.Client, form: str):
     answer = viewer.get(f"{API}/report", params={"period": "month", "format": form, "ids": "api_availability"})
     assert answer.status_code == 200
-    assert ("attachment" in answer.headers.get("content-disposition", "")) == (form != "json")
+    assert answer.headers["content-disposition"].endswith(f'.{form}"')
     assert "API availability" in answer.text
 
 
