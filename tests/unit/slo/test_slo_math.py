@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.core.errors import InputError
@@ -110,6 +110,7 @@ def test_a_window_longer_than_the_period_is_refused() -> None:
         burn_threshold(1.5, window=HOUR, period=MONTH)
 
 
+@settings(deadline=None)
 @given(counts, ratios)
 def test_a_burn_rate_of_one_spends_exactly_the_budget(count: tuple[int, int], ratio: float) -> None:
     """Consumed over allowed is the burn rate of the whole period, whatever the counts."""
@@ -124,6 +125,7 @@ def test_a_burn_rate_of_one_spends_exactly_the_budget(count: tuple[int, int], ra
     assert budget.total_events == pytest.approx(budget.consumed_events + budget.remaining_events, abs=1e-3)
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=0, max_value=1e9), st.floats(min_value=0, max_value=1e6))
 def test_coverage_stays_between_nothing_and_all(measured_s: float, elapsed_s: float) -> None:
     assert 0 <= coverage(measured_s, timedelta(seconds=elapsed_s)) <= 1
@@ -138,6 +140,7 @@ def test_exhaustion_comes_sooner_the_faster_it_burns() -> None:
     assert time_to_exhaustion(1.0, math.inf, period=MONTH) == timedelta(0)
 
 
+@settings(deadline=None)
 @given(st.lists(counts, min_size=1, max_size=20), st.sampled_from([0.0, 0.001, 0.5]))
 def test_shares_of_many_budgets_are_those_of_each(parts: list[tuple[int, int]], ratio: float) -> None:
     good, total = (np.array(column, dtype=float) for column in zip(*parts, (0, 0), strict=True))

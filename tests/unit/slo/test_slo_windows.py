@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.core.clock import Interval
@@ -56,6 +56,7 @@ def test_a_loose_target_takes_pairs_that_can_fire() -> None:
     assert dashboard.long == timedelta(hours=2, minutes=55)  # 2.88 h
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=1e-5, max_value=0.9))
 def test_every_pair_can_be_reached(budget_ratio: float) -> None:
     for pair in burn_pairs(budget_ratio=budget_ratio, period=MONTH):
@@ -105,6 +106,7 @@ def test_of_an_hour_no_pair_would_alert_although_the_budget_lasts() -> None:
     assert all(pair.factor >= 0.9 for pair in burn_pairs(budget_ratio=0.001, period=HOUR))
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=0, max_value=0.9), st.integers(min_value=1, max_value=24 * 800))
 def test_pairs_of_any_period_fit_into_it(budget_ratio: float, hours: int) -> None:
     for pair in burn_pairs(budget_ratio=budget_ratio, period=hours * HOUR):
@@ -185,6 +187,7 @@ zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathm
 moments = st.integers(0, 20 * 365 * 24 * 12).map(lambda count: at("2015-01-01T00:00") + count * BUCKET)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CalendarUnit), zones, moments)
 def test_calendar_spans_follow_each_other_without_a_gap(unit: CalendarUnit, zone: str, now: datetime) -> None:
     window = CalendarWindow(unit, zone)
