@@ -158,7 +158,8 @@ def _plain(answer: object) -> Answer:
 
 def _without_series(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_series(item) for name, item in value.items() if name != "series"}
+        kept = {name: item for name, item in value.items() if not (name == "series" and isinstance(item, list))}
+        return {name: _without_series(item) for name, item in kept.items()}
     return [_without_series(item) for item in value] if isinstance(value, list) else value
 
 
