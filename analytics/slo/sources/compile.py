@@ -9,6 +9,7 @@ from typing import Any
 
 from analytics.core.errors import InputError
 from analytics.slo.model import (
+    BUCKET,
     BooleanEvents,
     LatencyEvents,
     NativeLatencyEvents,
@@ -24,8 +25,8 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _WINDOW = "[{window}]"
 _SELECTOR = r"""[a-zA-Z_:][\w:]*(?:\s*\{(?:[^{}"']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*\})?"""
 _RANGE_OF = re.compile(rf"({_SELECTOR})\s*\[\s*\{{window\}}\s*\]")
-_GROWTH = re.compile(rf"(?:increase|rate)\s*\(\s*({_SELECTOR})\s*\[\s*\{{window\}}\s*\]\s*\)")
-_SUM = re.compile(r"(sum(?:\s+by\s*\([\w\s,]*\))?)\s*\((.*)\)", re.DOTALL)
+_GROWTH = re.compile(rf"\b(increase|rate)\s*\(\s*({_SELECTOR})\s*\[\s*\{{window\}}\s*\]\s*\)")
+_JUST = timedelta(milliseconds=1)
 _SMALLEST_PLAIN, _GREATEST_PLAIN = Decimal("0.0001"), Decimal(1_000_000)
 
 
@@ -92,17 +93,16 @@ def as_length(length: timedelta) -> str:
     return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"
 
 
-def counter_of(expression: str) -> str | None:
-    """Return the counter whose growth *expression* is, aggregated as there; None when it is anything else.
+def in_bucket(expression: str) -> str:
+    """Return *expression* for one bucket, so that the buckets of an interval add up to it.
 
-    For ``sum by (area) (increase(requests_total[{window}]))`` that is ``sum by (area) (requests_total)``.
+    The growth of a counter is that between the bounds of the bucket, restarts seen through to the minute, with
+    nothing extrapolated: a subquery that takes both bounds in, whether or not Prometheus counts the left end of a
+    range (it did before version 3). Other functions take the samples after the left bound, up to the right one.
     """
-    text = _plain(expression).strip()
-    if outer := _SUM.fullmatch(text):
-        inner = counter_of(outer[2])
-        return None if inner is None else f"{outer[1]} ({inner})"
-    growth = _GROWTH.fullmatch(text)
-    return None if growth is None else growth[1]
+    whole = as_length(BUCKET + _JUST)
+    text = _GROWTH.sub(lambda found: f"{found[1]}({found[2]}[{whole}:1m])", _plain(expression))
+    return text.replace("{window}", as_length(BUCKET - _JUST))
 
 
 def selector_of(expression: str) -> str | None:

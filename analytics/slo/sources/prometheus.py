@@ -48,6 +48,8 @@ _JUST = timedelta(milliseconds=1)
 _USUAL_SCRAPES_S = np.array([1, 5, 10, 15, 20, 30, 60, 120, 300])
 _MINUTES = timedelta(seconds=299)
 """A window that holds five full minutes, also where windows include both their ends."""
+_GUESSED = 1e-5
+"""Share of a count that may be the guess for the millisecond by which a window is longer than a bucket."""
 _PART = "helmsight_part"
 
 
@@ -246,7 +248,12 @@ class _Job:
         """Return how much happened in each bucket; infinity where that cannot be told."""
         nothing = np.full(self._buckets + 1, np.nan)
         counted = self._answers.get(name, {}).get(key, nothing)[1:]
-        return np.nan_to_num(counted * (BUCKET_S if self._events.per_second else 1.0), posinf=np.inf, neginf=np.inf)
+        counted = counted * (BUCKET_S if self._events.per_second else 1.0)
+        if not isinstance(self._indicator, RawRatio):
+            whole = np.rint(counted)
+            with np.errstate(invalid="ignore"):
+                counted = np.where(np.abs(counted - whole) <= _GUESSED * np.maximum(1.0, whole), whole, counted)
+        return np.nan_to_num(counted, posinf=np.inf, neginf=np.inf)
 
     def _counts(self, total: Numbers, part: Numbers, seconds: Numbers) -> Counts:
         """Return the buckets that were measured."""
