@@ -152,20 +152,7 @@ def list_corrections(
         interval: Only those of which something lies in it; None for all.
         with_withdrawn: Also those that do not count any more.
     """
-    query = select(SloCorrection).order_by(SloCorrection.starts_at.desc(), SloCorrection.id)
-    if not with_withdrawn:
-        query = query.where(SloCorrection.withdrawn_at.is_(None))
-    if objective is not None:
-        query = query.where(
-            or_(SloCorrection.slo_id == objective.id, SloCorrection.slo_id.is_(None)),
-            or_(SloCorrection.service == objective.service, SloCorrection.service.is_(None)),
-        )
-    if interval is not None:
-        query = query.where(
-            SloCorrection.starts_at < interval.until,
-            or_(SloCorrection.rrule.is_not(None), SloCorrection.ends_at > interval.since),
-        )
-    found = [_of_row(row) for row in session.scalars(query)]
+    found = _candidates(session, objective, interval, with_withdrawn=with_withdrawn)
     return found if interval is None else [item for item in found if occurrences(item, interval)]
 
 
@@ -176,8 +163,7 @@ def overlaps(session: Session, new: NewCorrection) -> Sequence[Overlap]:
         InputError: If its times, rule or zone cannot be used.
     """
     checked = _checked(new)
-    until = checked.ends_at if checked.rrule is None else checked.starts_at + _YEAR
-    year = Interval(checked.starts_at, max(checked.ends_at, until))
+    year = Interval(checked.starts_at, checked.ends_at if checked.rrule is None else checked.starts_at + _YEAR)
     mine = _merged(occurrences(checked, year))
     services = {item.id: item.service for item in catalogue.load(session, with_inactive=True)}
     found = []
@@ -212,13 +198,40 @@ def exclusions(
     without corrections has no entry.
     """
     widened = Interval(floor_time(interval.since, BUCKET), _ceil(interval.until))
-    found: dict[str, list[Interval]] = {}
-    for correction in list_corrections(session, interval=widened):
-        spans = [_whole_buckets(span) for span in occurrences(correction, widened)]
-        for objective in objectives:
-            if _concerns(correction, objective):
-                found.setdefault(objective.id, []).extend(spans)
-    return {slo_id: _shared(_merged(spans), [interval]) for slo_id, spans in found.items()}
+    in_force = [
+        (correction, [_whole_buckets(span) for span in occurrences(correction, widened)])
+        for correction in _candidates(session, None, widened)
+    ]
+    found: dict[str, Sequence[Interval]] = {}
+    merged: dict[tuple[uuid.UUID, ...], Sequence[Interval]] = {}
+    for objective in objectives:
+        mine = [(correction.id, spans) for correction, spans in in_force if spans and _concerns(correction, objective)]
+        key = tuple(correction_id for correction_id, _ in mine)
+        if key and key not in merged:
+            merged[key] = _shared(_merged([span for _, spans in mine for span in spans]), [interval])
+        if key:
+            found[objective.id] = merged[key]
+    return found
+
+
+def _candidates(
+    session: Session, objective: Objective | None, interval: Interval | None, *, with_withdrawn: bool = False
+) -> list[Correction]:
+    """Return what may lie in *interval*: one that recurs was not looked at closely."""
+    query = select(SloCorrection).order_by(SloCorrection.starts_at.desc(), SloCorrection.id)
+    if not with_withdrawn:
+        query = query.where(SloCorrection.withdrawn_at.is_(None))
+    if objective is not None:
+        query = query.where(
+            or_(SloCorrection.slo_id == objective.id, SloCorrection.slo_id.is_(None)),
+            or_(SloCorrection.service == objective.service, SloCorrection.service.is_(None)),
+        )
+    if interval is not None:
+        query = query.where(
+            SloCorrection.starts_at < interval.until,
+            or_(SloCorrection.rrule.is_not(None), SloCorrection.ends_at > interval.since),
+        )
+    return [_of_row(row) for row in session.scalars(query)]
 
 
 def _checked(new: NewCorrection) -> NewCorrection:
@@ -273,23 +286,28 @@ def _whole_buckets(span: Interval) -> Interval:
 
 def _merged(spans: Sequence[Interval]) -> list[Interval]:
     """Return *spans* in order, those that meet or touch made one."""
-    merged: list[Interval] = []
+    ends: list[list[datetime]] = []
     for span in sorted(spans, key=lambda item: item.since):
-        if merged and span.since <= merged[-1].until:
-            merged[-1] = Interval(merged[-1].since, max(merged[-1].until, span.until))
+        if ends and span.since <= ends[-1][1]:
+            ends[-1][1] = max(ends[-1][1], span.until)
         else:
-            merged.append(span)
-    return merged
+            ends.append([span.since, span.until])
+    return [Interval(since, until) for since, until in ends]
 
 
 def _shared(first: Sequence[Interval], second: Sequence[Interval]) -> list[Interval]:
     """Return the time that lies in both; each is in order and without overlaps."""
-    return [
-        Interval(max(one.since, two.since), min(one.until, two.until))
-        for one in first
-        for two in second
-        if one.since < two.until and two.since < one.until
-    ]
+    shared = []
+    one, two = 0, 0
+    while one < len(first) and two < len(second):
+        since, until = max(first[one].since, second[two].since), min(first[one].until, second[two].until)
+        if since < until:
+            shared.append(Interval(since, until))
+        if first[one].until <= second[two].until:
+            one += 1
+        else:
+            two += 1
+    return shared
 
 
 def _record(session: Session, row: SloCorrection, action: str, actor: str) -> None:
