@@ -58,9 +58,9 @@ def read(root: Fields) -> Found:
     if spec is None or kind == "Service":
         return found
     frame = _Frame(
-        name=name or "?",
-        title=title or "?",
-        service=spec.text("service", required=True) or "?",
+        name=name or "slo",
+        title=title or "slo",
+        service=spec.text("service", required=True) or "service",
         description=spec.text("description") or "",
         window=_read_window(spec),
         budgeting=method_of(spec) if spec.has("budgetingMethod") else Budgeting.OCCURRENCES,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from analytics.core.errors import InputError
@@ -61,7 +62,7 @@ def read(root: Fields) -> Found:
     return Found([(metadata.at("name"), objective)])
 
 
-def _read_goal(spec: Fields) -> Any:
+def _read_goal(spec: Fields) -> Decimal | None:
     goal = spec.share("goal", required=True)
     if goal == 0:
         spec.error("goal", "it is 0", "write a share above 0, such as 0.999")
