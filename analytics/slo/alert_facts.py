@@ -1,5 +1,6 @@
 """What an alert says: the numbers when it began, the worst of it, and a sentence for people."""
 
+import json
 from datetime import timedelta
 from math import isfinite
 from typing import Any
@@ -14,7 +15,7 @@ from analytics.slo.evaluate import SloStatus
 from analytics.slo.history import History
 from analytics.slo.ledger import Want, read
 from analytics.slo.math import burn_rate, time_to_exhaustion
-from analytics.slo.model import BUCKET, BurnPair
+from analytics.slo.model import BUCKET, Budgeting, BurnPair
 from analytics.slo.windows import pairs_of
 from analytics.store.tables import SloAlert
 
@@ -46,13 +47,17 @@ def at_start(session: Session, status: SloStatus, kind: str, pair: BurnPair | No
         case _:
             if pair is None or status.measured_at is None:
                 raise InvariantError("An alert of a burn needs a pair of windows and a time; nothing was stored.")
-            span = Interval(status.measured_at - pair.long, status.measured_at)
-            (history,) = read(session, [Want(status.objective, span, group_key=status.group_key)])
+            slo = status.objective
+            grain = BUCKET if slo.budgeting is Budgeting.OCCURRENCES else slo.slices.length
+            until = floor_time(status.measured_at, grain)
+            (history,) = read(session, [Want(slo, Interval(until - pair.long, until), group_key=status.group_key)])
             allowed = 0.0 if status.budget is None else status.budget.total_events
             burning = burn_facts(history, pair, allowed=allowed, remaining_ratio=left, unit=status.unit)
             said = burning.pop("message")
             facts |= burning
-    title = status.objective.title + (f" {status.group_key}" if status.group_key else "")
+    labels = json.loads(status.group_key) if status.group_key else {}
+    group = ", ".join(f"{name}={value}" for name, value in labels.items())
+    title = f"{status.objective.title} ({group})" if group else status.objective.title
     return {**facts, "message": f"{title}: {said}"}
 
 

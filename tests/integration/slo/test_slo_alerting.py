@@ -20,10 +20,12 @@ from analytics.slo.model import (
     BUCKET,
     AlertPolicy,
     AlertRouting,
+    Budgeting,
     CalendarWindow,
     Objective,
     PromEvents,
     RollingWindow,
+    Slices,
 )
 from analytics.slo.windows import pairs_of
 from analytics.store.engine import session_scope
@@ -88,7 +90,12 @@ def save(session: Session, **more: Any) -> Objective:
     """Define an objective of its own and return it."""
     fields: dict[str, Any] = {"window": RollingWindow(7 * DAY), "target": Decimal("0.99"), **more}
     new = Objective(
-        "own", "Own", "s", indicator=PromEvents(total="t[{window}]", bad="b[{window}]"), description="d", **fields
+        "own",
+        "Own",
+        "s",
+        indicator=PromEvents(total="sum(increase(t[{window}]))", bad="sum(increase(b[{window}]))"),
+        description="d",
+        **fields,
     )
     return catalogue.save(session, new, actor="a@example.com")
 
@@ -234,7 +241,7 @@ def test_groups_alert_by_themselves_unless_the_whole_says_the_same(session: Sess
     fill(session, NOON - HOUR, NOON, slo_id="own", group=east, total=1000, bad=300)
     began = advance(session, now=NOON)
     assert {(item.alert.group_key, item.is_told) for item in began if item.alert.tier == 1} == {(east, True)}
-    assert began[0].alert.detail["message"].startswith(f"Own {east}: ")
+    assert began[0].alert.detail["message"].startswith("Own (region=east): ")
 
     fill(session, NOON - HOUR, NOON, slo_id="own", total=2000, bad=300)
     whole = advance(session, now=NOON)
@@ -282,6 +289,20 @@ def test_a_target_of_all_alerts_with_numbers_that_json_can_hold(session: Session
     changes = advance(session, now=NOON)
     assert changes[0].alert.detail["burn_long"] is None
     assert "and none may be" in next(item for item in changes if item.alert.kind == "burn").alert.detail["message"]
+
+
+def test_slices_of_time_alert_by_whole_slices(session: Session) -> None:
+    """Two hours of twenty are bad; the third, of which half is over, is not counted yet."""
+    save(session, budgeting=Budgeting.TIMESLICES, slices=Slices(HOUR), target=Decimal("0.95"))
+    fill(session, NOON - 20 * HOUR, NOON + HOUR / 2, slo_id="own")
+    fill(session, NOON - 2 * HOUR, NOON + HOUR / 2, slo_id="own", bad=50)
+    changes = advance(session, now=NOON + HOUR / 2)
+    bad = {item.alert.tier: item.alert.detail["bad"] for item in changes if item.alert.kind == "burn"}
+    assert (bad[1], bad[2]) == (1, 2)
+    assert "1 of 1 slices were bad in the last 1 h" in changes[0].alert.detail["message"]
+    later = NOON + HOUR / 2 + BUCKET
+    fill(session, NOON + HOUR / 2, later, slo_id="own", bad=50)
+    assert advance(session, now=later) == []
 
 
 def test_two_at_once_tell_nothing_twice(engine: Engine, session: Session) -> None:

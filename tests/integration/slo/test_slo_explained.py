@@ -83,7 +83,13 @@ def test_the_explanation_names_windows_hours_happenings_and_alerts(session: Sess
 
 def test_groups_and_chosen_times_are_explained(session: Session) -> None:
     own = Objective(
-        "own", "Own", "s", Decimal("0.99"), PromEvents(total="t[{window}]", bad="b[{window}]"), "d", group_by=("pod",)
+        "own",
+        "Own",
+        "s",
+        Decimal("0.99"),
+        PromEvents(total="sum(increase(t[{window}]))", bad="sum(increase(b[{window}]))"),
+        "d",
+        group_by=("pod",),
     )
     catalogue.save(session, own, actor="a@example.com")
     since = NOW - 2 * DAY
@@ -119,7 +125,7 @@ def test_a_month_of_the_calendar_is_drawn_to_date(session: Session) -> None:
         "Own",
         "s",
         Decimal("0.99"),
-        PromEvents(total="t[{window}]", bad="b[{window}]"),
+        PromEvents(total="sum(increase(t[{window}]))", bad="sum(increase(b[{window}]))"),
         "d",
         window=CalendarWindow(zone="Europe/Berlin"),
     )
