@@ -202,7 +202,8 @@ def draw_tools(draft: Draft, checked: Checked, stored: Stored) -> None:
                     key="slo_editor.discard",
                     on_click=lambda: keep(draft.saved(stored.text, stored.base)),
                 )
-            with st.popover("Import", icon=":material/upload_file:"):
+            # A key that changes with the draft: taking something in closes it.
+            with st.popover("Import", icon=":material/upload_file:", key=f"slo_editor.imports.{draft.revision}"):
                 slo_editor_import.draw(f"{place}.{draft.revision}", take=take)
             st.download_button(
                 "Export",

@@ -153,7 +153,7 @@ class Form:
                     self._field(field)
             st.caption(
                 "Pairs of burn windows follow from target and window. Pairs, labels and routing of your own are"
-                " written under Text, below `alerting`."
+                " written under Text, below alerting."
             )
 
     # ---- Fields that change what other fields there are ----
@@ -195,8 +195,8 @@ class Form:
             self._draw_side()
         if name == "sql":
             st.caption(
-                ":material/info: `at` is a time, `good` true or false; further text columns are labels to group by."
-                " Objectives that read PostgreSQL are saved and tried by administrators."
+                ":material/info: The column at is a time, good true or false; further text columns are labels to group"
+                " by. Objectives that read PostgreSQL are saved and tried by administrators."
             )
         if name == "composite":
             self._draw_members(others)

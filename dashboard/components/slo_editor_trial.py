@@ -13,6 +13,7 @@ from analytics.slo.backtest import Alarm, BacktestResult, Detection, Incident, b
 from analytics.slo.burndown import burndown
 from analytics.slo.catalogue import Change
 from analytics.slo.checks import Level, Problem
+from analytics.slo.document_words import minutes_text
 from analytics.slo.history import History
 from analytics.slo.model import BUCKET, AlertPolicy, BurnPair, Objective, Severity
 from analytics.slo.specs.native import dump_document
@@ -113,6 +114,9 @@ def draw_summary(trial: Trial) -> None:
     result, before = trial.result, trial.before
     days = formats.duration(result.interval.length)
     st.markdown(f"**Its alerts on the last {days}**")
+    if not _has_events(trial):
+        st.caption("No event was seen in that time: what its alerts would have done is not known.")
+        return
     with st.grid(4, min_column_width=110, gap="small", key="slo_editor.summary"):
         _figure("Pages", len(result.pages), None if before is None else len(before.pages))
         _figure(
@@ -135,6 +139,10 @@ def draw_summary(trial: Trial) -> None:
     if before is not None and trial.is_different:
         words.append(f"As saved now: {_paging(before).lower()} Arrows compare with that.")
     st.caption(" ".join(words))
+
+
+def _has_events(trial: Trial) -> bool:
+    return trial.history.totals()[1] > 0
 
 
 def _paging(result: BacktestResult) -> str:
@@ -171,7 +179,7 @@ def draw_standing(trial: Trial) -> None:
         )
         st.metric(
             "As time",
-            formats.duration(None if now.budget is None else now.budget.minutes * 60),
+            _time(now),
             help="How long a full outage would use up the budget of a whole window.",
         )
         st.metric("Measured", formats.percent(now.coverage), help="Share of the window; below 90 % nothing is claimed.")
@@ -229,6 +237,10 @@ def _draw_warnings(trial: Trial) -> None:
 
 def _left(now: WhatIf) -> str:
     return slos.left_words(None if now.budget is None else now.budget.remaining_ratio)
+
+
+def _time(now: WhatIf) -> str:
+    return formats.NO_DATA if now.budget is None else minutes_text(now.budget.minutes)
 
 
 def _is_within(alarm: Alarm, interval: Interval) -> bool:
@@ -294,6 +306,8 @@ def draw_alarms(trial: Trial) -> None:
             key="slo_editor.alarms",
             height="content" if len(alarms) <= _FEW_EVENTS else 380,
         )
+    elif not _has_events(trial):
+        states.empty("Not known", "No event was seen in that time.", icon=":material/help:")
     else:
         states.empty("Nobody would have been told anything", "No pair of windows fired.", icon=":material/bedtime:")
     if result.detections:
@@ -333,7 +347,7 @@ _TARGETS: list[Column[WhatIf]] = [
     Column("Target", lambda row: formats.percent(row.target), width="small"),
     Column("Met", _met, "state", width="small"),
     Column("Budget left", _left, width="small"),
-    Column("As time", lambda row: formats.duration(row.budget.minutes * 60) if row.budget else None, width="small"),
+    Column("As time", _time, width="small"),
     Column("Pages", lambda row: row.pages, "number", width="small"),
     Column("Without cause", lambda row: row.false_pages, "number", width="small"),
     Column("Tickets", lambda row: row.tickets, "number", width="small"),
@@ -363,7 +377,7 @@ def draw_targets(trial: Trial, rows: Sequence[WhatIf], *, use: Callable[[Decimal
             if left is None or left_now is None or chosen == own
             else formats.change(left.remaining_ratio, left_now.remaining_ratio, "ratio"),
         )
-        st.metric("As time", formats.duration(left.minutes * 60 if left else None))
+        st.metric("As time", _time(row))
         _figure("Pages", row.pages, now.pages)
     st.button(
         f"Use {formats.percent(chosen)}",
@@ -412,8 +426,9 @@ def draw_checks(found: Sequence[Problem]) -> None:
                 if problem.level is Level.ERROR
                 else ":orange-badge[:material/warning: Doubt]"
             )
-            hint = f"  \n:gray[{formats.escaped(problem.hint)}]" if problem.hint else ""
-            st.markdown(f"{badge} `{problem.path}` {formats.escaped(problem.message)}{hint}")
+            st.markdown(f"{badge} `{problem.path}` {formats.escaped(problem.message)}")
+            if problem.hint:
+                st.caption(formats.escaped(problem.hint))
 
 
 def draw_changes(found: Sequence[Change]) -> None:
