@@ -107,23 +107,22 @@ def measure(prom: PromClient, indicator: PromIndicator, interval: Interval) -> t
 
 
 def _read_together(prom: PromClient, objectives: Sequence[Objective], interval: Interval) -> dict[str, Reading]:
-    """Return the readings of all by two queries; of none when one of them is refused, too slow or warned of."""
+    """Return the readings of all by one query; of none when a part of it is refused, too slow or warned of."""
     try:
         jobs = [_Job(item, interval) for item in objectives]
-        for asked in (_Job.presence, _Job.counting):
-            query = " or ".join(
-                f'label_replace({expression}, "{_PART}", "{place} {name}", "", "")'
-                for place, job in enumerate(jobs)
-                for name, expression in asked(job).items()
-            )
-            answer = prom.range(query, _moments(interval), BUCKET)
-            if answer.warnings:
-                return {}
-            for series in answer:
-                place, name = series.labels[_PART].split()
-                jobs[int(place)].take(name, series)
+        query = " or ".join(
+            f'label_replace({expression}, "{_PART}", "{place} {name}", "", "")'
+            for place, job in enumerate(jobs)
+            for name, expression in job.asked().items()
+        )
+        answer = prom.range(query, _moments(interval), BUCKET)
     except (DependencyError, InputError):
         return {}
+    if answer.warnings:
+        return {}
+    for series in answer:
+        place, name = series.labels[_PART].split()
+        jobs[int(place)].take(name, series)
     return {job.objective.id: job.reading() for job in jobs}
 
 
@@ -131,11 +130,10 @@ def _read_alone(prom: PromClient, objective: Objective, interval: Interval) -> R
     warnings: list[str] = []
     try:
         job = _Job(objective, interval)
-        for asked in (_Job.presence, _Job.counting):
-            for name, expression in asked(job).items():
-                for page in _pages(_moments(interval), _PAGE):
-                    for series in _page(prom, expression, page, warnings):
-                        job.take(name, series)
+        for name, expression in job.asked().items():
+            for page in _pages(_moments(interval), _PAGE):
+                for series in _page(prom, expression, page, warnings):
+                    job.take(name, series)
     except (DependencyError, InputError) as error:
         return Reading(error=error)
     return job.reading(warnings)
@@ -170,7 +168,7 @@ def _moments(interval: Interval) -> Interval:
 
 
 class _Job:
-    """The reading of one objective: first when its source was seen, then how much happened."""
+    """The reading of one objective: when its source was seen, and how much happened."""
 
     def __init__(self, objective: Objective, interval: Interval) -> None:
         self.objective = objective
@@ -182,21 +180,17 @@ class _Job:
         self._buckets = interval.length // BUCKET
         self._answers: dict[str, dict[str, Numbers]] = {}
 
-    def presence(self) -> dict[str, str]:
-        """Return what tells when the source was seen, by names of our own."""
-        asked = {}
+    def asked(self) -> dict[str, str]:
+        """Return the queries, by names of our own."""
+        fill = partial(with_window, window=BUCKET) if isinstance(self._indicator, RawRatio) else in_bucket
+        parts = {"total": self._events.total, "part": _part_of(self._events)}
+        asked = {name: self._by("sum", f"\n{fill(expression)}\n") for name, expression in parts.items()}
         if self._selector is not None:
             asked["scrapes"] = self._by("max", f"count_over_time({self._selector}[{as_length(BUCKET - _JUST)}])")
         if self._selector is None or self._events.present is not None:
             present = with_window(self._events.present or self._events.total, BUCKET)
             asked["minutes"] = self._by("max", f"count_over_time((\n{present}\n)[{as_length(_MINUTES)}:1m])")
         return asked
-
-    def counting(self) -> dict[str, str]:
-        """Return what tells how much happened."""
-        fill = partial(with_window, window=BUCKET) if isinstance(self._indicator, RawRatio) else in_bucket
-        parts = {"total": self._events.total, "part": _part_of(self._events)}
-        return {name: self._by("sum", f"\n{fill(expression)}\n") for name, expression in parts.items()}
 
     def take(self, name: str, series: Series) -> None:
         """Keep what was answered: a value at each bound of a bucket, NaN for none, infinity for none that counts."""
