@@ -16,6 +16,7 @@ T = TypeVar("T")
 MAX_TEXT = 20_000
 
 _BITS = 64
+_LABEL_HINT = "letters, digits and _, no digit first"
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
@@ -129,6 +130,18 @@ class Fields:
                 self.error(f"{name}[{place}]", f"text is needed, not {kind_of(item)}")
         return tuple(found)
 
+    def label_names(self, name: str) -> tuple[str, ...]:
+        """Return a list of different names of labels; empty when it is not there."""
+        found: list[str] = []
+        for place, text in enumerate(self.texts(name)):
+            if not _LABEL.fullmatch(text):
+                self.error(f"{name}[{place}]", f"{text[:100]!r} is no name of a label", _LABEL_HINT)
+            elif text in found:
+                self.error(f"{name}[{place}]", f"the label {text!r} is given twice")
+            else:
+                found.append(text)
+        return tuple(found)
+
     def labels(self, name: str, *, any_key: bool = False) -> dict[str, str]:
         """Return texts by name, sorted; numbers, true and false are taken as written.
 
@@ -147,7 +160,7 @@ class Fields:
             if isinstance(item, dict | list) or item is None:
                 self.error(f"{name}.{key}", f"text is needed, not {kind_of(item)}")
             elif not any_key and not _LABEL.fullmatch(str(key)):
-                self.error(f"{name}.{key}", f"{key!r} is no name of a label", "letters, digits and _, no digit first")
+                self.error(f"{name}.{key}", f"{key!r} is no name of a label", _LABEL_HINT)
             else:
                 found[str(key)] = str(item).lower() if isinstance(item, bool) else str(item)
         return dict(sorted(found.items()))

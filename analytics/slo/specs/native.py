@@ -92,12 +92,9 @@ def read_objective(root: Fields) -> Objective | None:
     indicator = _read_indicator(root)
     window = _read_window(root)
     budgeting, slices = _read_budgeting(root)
-    group_by = root.texts("group_by")
+    group_by = root.label_names("group_by")
     if group_by and isinstance(indicator, CompositeEvents):
         root.error("group_by", "a composite objective has no groups of its own")
-    for place, name in enumerate(group_by):
-        if name in group_by[:place]:
-            root.error(f"group_by[{place}]", f"the label {name!r} is given twice")
     title, owner, description = root.text("title"), root.text("owner"), root.text("description")
     labels = root.labels("labels")
     alerting = _read_policy(root, window.length)

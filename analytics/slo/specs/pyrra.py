@@ -88,7 +88,7 @@ def _read_indicator(spec: Fields) -> tuple[PromIndicator, tuple[str, ...]] | Non
     if part is None or kind is None or body is None:
         return None
     part.close(is_lenient=True)
-    grouping = body.texts("grouping")
+    grouping = body.label_names("grouping")
     indicator = kind[1](body, grouping)
     body.close(is_lenient=True)
     return (indicator, grouping) if indicator else None

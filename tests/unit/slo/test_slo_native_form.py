@@ -173,6 +173,7 @@ def refused(**changes):
             ("indicator.latency.histogram", "leave braces to matchers"),
             id="braces",
         ),
+        pytest.param({"group_by": ["a-b"]}, ("group_by[0]", "letters, digits and _, no digit first"), id="group"),
         pytest.param({"group_by": ["a", "a"]}, ("group_by[1]", None), id="label-twice"),
         pytest.param({"labels": {"a b": "c"}}, ("labels.a b", "letters, digits and _, no digit first"), id="label"),
         pytest.param({"alerting": {"min_bad": -1}}, ("alerting.min_bad", None), id="guard"),
