@@ -34,6 +34,27 @@ CHAOS: dict[str, Bound | None] = {
     "resume_s_max": ("<=", 20),
     "cancel_p95_s": ("<=", 1),
 }
+SLO: dict[str, Bound | None] = {
+    "budgets_ms": None,
+    "slo_generator_ms": None,
+    "vs_slo_generator": (">=", 200),
+    "slo_generator_max_error_points": None,
+    "report_ms": None,
+    "burndown_ms_9": ("<=", 60),
+    "max_error_points": ("<=", 0.1),
+    "backfill_s": ("<=", 5),
+    "ingest_and_evaluate_ms": ("<=", 60),
+    "backtest_ms_9": ("<=", 300),
+    "false_pages_low_traffic": ("<=", 0),
+    "false_pages_low_traffic_unguarded": None,
+    "false_pages": None,
+    "false_pages_unguarded": None,
+    "incidents": None,
+    "incidents_told": None,
+    "lost_detections": ("<=", 0),
+    "pages_agree_with_prometheus": (">=", 1),
+    "page_minutes": None,
+}
 
 
 def missed(figures: Mapping[str, Any], aims: Mapping[str, Bound | None]) -> list[str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from analytics.core.clock import Interval
 from analytics.core.telemetry import LATENCY_BUCKETS_S
-from analytics.slo import Objective, objectives
+from analytics.slo import Objective, objective, objectives
 from analytics.slo.defaults import counted
 from analytics.slo.model import SqlEvents
 from analytics.sources.prometheus import PromClient, matcher
@@ -243,8 +243,7 @@ def _incidents(chance: np.random.Generator, interval: Interval) -> list[Incident
         since += (interval.until - since - 6 * timedelta(hours=1)) * float(chance.random())
         since = since.replace(second=0, microsecond=0)
         length = timedelta(minutes=int(chance.integers(12, 200)))
-        normal = _RATES[slo_id][1]
-        severe = min(0.9, normal * float(chance.uniform(4, 60)))
+        severe = min(0.9, float(1 - objective(slo_id).target) * float(chance.uniform(2, 30)))
         found.append(Incident(slo_id, Interval(since, min(since + length, interval.until)), severe))
     return sorted(found, key=lambda item: item.interval.since)
 
