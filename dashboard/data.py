@@ -48,7 +48,15 @@ T = TypeVar("T")
 _SOON = timedelta(seconds=5)
 _MINUTE = timedelta(seconds=60)
 _MOST_ENTRIES = 128
-_FEWER_ENTRIES = {"page_picture": 16, "artifact": 2, "node": 32, "version": 32}
+_FEWER_ENTRIES = {
+    "page_picture": 16,
+    "artifact": 2,
+    "node": 32,
+    "version": 32,
+    "slo_history": 32,
+    "slo_preview": 16,
+    "slo_preview_of_rows": 8,
+}
 """Of answers that may be large."""
 _FEW = 8
 _TREND = 40
@@ -63,7 +71,7 @@ def _cache(read: Callable[..., Any], fresh_for: timedelta) -> Any:
     return st.cache_resource(ttl=fresh_for, max_entries=most, show_spinner=False, refresh_mode=mode)(read)
 
 
-def _question(
+def question(
     *, fresh_for: timedelta | None = None, part: str = "postgres", role: Role = Role.VIEWER, is_kept: bool = True
 ) -> Callable[[Callable[Concatenate[AppContext, P], T]], Question[P, T]]:
     """Make a function a question; without *fresh_for* the range it is asked for decides how long answers stand.
@@ -72,9 +80,9 @@ def _question(
     """
 
     def make(read: Callable[Concatenate[AppContext, P], T]) -> Question[P, T]:
-        question = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role, is_kept=is_kept)
-        _questions.append(question)
-        return question
+        made = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role, is_kept=is_kept)
+        _questions.append(made)
+        return made
 
     return make
 
@@ -107,21 +115,21 @@ def probe(context: AppContext, part: str) -> bool:
 # ---- Observe ----
 
 
-@_question()
+@question()
 def kpis(context: AppContext, span: Span) -> list[KpiReading]:
     """Return all key figures over *span*."""
     with session_scope(context.engine) as session:
         return list(read_kpis(session, context.prom, span.interval()))
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def slos(context: AppContext) -> SloReport:
     """Return how the objectives stand over their period."""
     with session_scope(context.engine) as session:
         return slo_report(session, now=utc_now())
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def slo(context: AppContext, slo_id: str) -> SloStatus:
     """Return how one objective stands, with its groups and members."""
     with session_scope(context.engine) as session:
@@ -129,7 +137,7 @@ def slo(context: AppContext, slo_id: str) -> SloStatus:
         return slo_report(session, now=utc_now(), ids=[slo_id], group_keys=True).statuses[0]
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def slo_trends(context: AppContext) -> Mapping[str, Sequence[float | None]]:
     """Return the share of the budget left over the window of each objective, in a few steps, by id."""
     now = utc_now()
@@ -145,28 +153,28 @@ def slo_trends(context: AppContext) -> Mapping[str, Sequence[float | None]]:
     return {slo_id: [left for _, left in course.remaining] for slo_id, course in courses.items()}
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def slo_burn_down(context: AppContext, slo_id: str) -> BurnDown:
     """Return how the budget of one objective was spent."""
     with session_scope(context.engine) as session:
         return burn_down(session, slo_id, now=utc_now())
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def slo_forecast(context: AppContext, slo_id: str) -> Forecast:
     """Return how the budget of one objective goes on."""
     with session_scope(context.engine) as session:
         return look_ahead(session, slo_id, now=utc_now())
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def slo_explained(context: AppContext, slo_id: str) -> BurnExplanation:
     """Return where the budget of one objective went."""
     with session_scope(context.engine) as session:
         return explain_burn(session, slo_id, now=utc_now())
 
 
-@_question(fresh_for=_SOON)
+@question(fresh_for=_SOON)
 def slo_alerts(context: AppContext, slo_id: str | None = None) -> list[slo_alert_rows.SloAlertRow]:
     """Return the newest alerts of one objective, or those of all that are open."""
     with session_scope(context.engine) as session:
@@ -175,7 +183,7 @@ def slo_alerts(context: AppContext, slo_id: str | None = None) -> list[slo_alert
         return slo_alert_rows.list_alerts(session, slo_id=slo_id, limit=MAX_LIMIT)
 
 
-@_question(fresh_for=_SOON)
+@question(fresh_for=_SOON)
 def slo_corrections(context: AppContext, slo_id: str) -> Sequence[corrections.Correction]:
     """Return the corrections that concern one objective, those withdrawn too."""
     with session_scope(context.engine) as session:
@@ -183,7 +191,7 @@ def slo_corrections(context: AppContext, slo_id: str) -> Sequence[corrections.Co
         return corrections.list_corrections(session, objective=objective, with_withdrawn=True)
 
 
-@_question(fresh_for=_SOON)
+@question(fresh_for=_SOON)
 def slo_revisions(context: AppContext, slo_id: str) -> Sequence[catalogue.Revision]:
     """Return every revision of one objective, newest first."""
     with session_scope(context.engine) as session:
@@ -204,39 +212,39 @@ OF_SLOS: tuple[Question[..., Any], ...] = (
 """What reads objectives; read anew after a definition, a correction or an annotation changed."""
 
 
-@_question()
+@question()
 def graph_of_agents(context: AppContext, span: Span) -> AgentGraph:
     """Return who handed work to whom over *span*."""
     with session_scope(context.engine) as session:
         return agent_graph(session, span.interval())
 
 
-@_question(fresh_for=LIVE, part="redis")
+@question(fresh_for=LIVE, part="redis")
 def agent_states(context: AppContext) -> list[live_agents.AgentState]:
     """Return what every agent is doing."""
     return [] if context.redis is None else live_agents.agent_states(context.redis)
 
 
-@_question(fresh_for=LIVE, part="redis")
+@question(fresh_for=LIVE, part="redis")
 def agent_history(context: AppContext, agent_id: str) -> list[live_agents.AgentState]:
     """Return the last states of one agent, newest first."""
     return [] if context.redis is None else live_agents.agent_history(context.redis, agent_id)
 
 
-@_question(fresh_for=_SOON, part="health")
+@question(fresh_for=_SOON, part="health")
 def health(context: AppContext) -> Health:
     """Return how the parts are."""
     return collect_health(context)
 
 
-@_question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE)
 def has_demo(context: AppContext) -> bool:
     """Return whether demo history is present."""
     with session_scope(context.engine) as session:
         return is_seeded(session)
 
 
-@_question(fresh_for=_SOON)
+@question(fresh_for=_SOON)
 def latest_runs(context: AppContext) -> list[runs.RunRow]:
     """Return the newest runs, for those who may know only that they ran."""
     with session_scope(context.engine) as session:
@@ -246,7 +254,7 @@ def latest_runs(context: AppContext) -> list[runs.RunRow]:
 # ---- Operate ----
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def list_runs(
     context: AppContext,
     span: Span | None,
@@ -264,7 +272,7 @@ def list_runs(
         return runs.list_runs(session, filter=_within(chosen, span), before=before, limit=limit)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def page_of_runs(
     context: AppContext, span: Span | None, wanted: RunFilter, page: int, limit: int = 20
 ) -> Page[runs.RunRow]:
@@ -273,21 +281,21 @@ def page_of_runs(
         return runs.page_runs(session, filter=_within(wanted, span), page=page, limit=limit)
 
 
-@_question(fresh_for=_MINUTE, role=Role.ANALYST)
+@question(fresh_for=_MINUTE, role=Role.ANALYST)
 def run_choices(context: AppContext) -> runs.RunChoices:
     """Return what the lists of runs can be narrowed to."""
     with session_scope(context.engine) as session:
         return runs.run_choices(session)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def run_counts(context: AppContext, span: Span) -> dict[str, int]:
     """Return how many runs of *span* have each status."""
     with session_scope(context.engine) as session:
         return runs.count_runs_by_status(session, interval=span.interval())
 
 
-@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+@question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
 def run(context: AppContext, run_id: uuid.UUID) -> runs.RunDetail:
     """Return one run with its steps."""
     with session_scope(context.engine) as session:
@@ -297,7 +305,7 @@ def run(context: AppContext, run_id: uuid.UUID) -> runs.RunDetail:
     return found
 
 
-@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+@question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
 def run_without_outputs(context: AppContext, run_id: uuid.UUID) -> runs.RunDetail:
     """Return one run with its steps, without what they returned."""
     with session_scope(context.engine) as session:
@@ -307,49 +315,49 @@ def run_without_outputs(context: AppContext, run_id: uuid.UUID) -> runs.RunDetai
     return found
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def run_events(context: AppContext, run_id: uuid.UUID) -> list[runs.RunEventRow]:
     """Return what happened to a run."""
     with session_scope(context.engine) as session:
         return runs.run_events(session, run_id)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def related_runs(context: AppContext, run_id: uuid.UUID) -> runs.RunRelatives:
     """Return where a run came from and what came from it."""
     with session_scope(context.engine) as session:
         return runs.related_runs(session, run_id)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def timeline(context: AppContext, run_id: uuid.UUID) -> timelines.Timeline | None:
     """Return a run over time, or None when there is no such run."""
     with session_scope(context.engine) as session:
         return timelines.timeline(session, run_id)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def estimate(context: AppContext, run_id: uuid.UUID) -> estimates.Estimate | None:
     """Return how long a run still takes, or None when it has ended."""
     with session_scope(context.engine) as session:
         return estimates.estimate(session, run_id)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def compare_runs(context: AppContext, left: uuid.UUID, right: uuid.UUID) -> comparisons.RunComparison:
     """Return two runs side by side."""
     with session_scope(context.engine) as session:
         return comparisons.compare_runs(session, left, right)
 
 
-@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+@question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
 def node(context: AppContext, run_id: uuid.UUID, node_id: str, map_index: int = -1) -> nodes.NodeDetail | None:
     """Return one step of a run, or None when it has not begun."""
     with session_scope(context.engine) as session:
         return nodes.node_detail(session, run_id, node_id, map_index)
 
 
-@_question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
+@question(fresh_for=timedelta(milliseconds=500), role=Role.ANALYST)
 def node_log(
     context: AppContext,
     run_id: uuid.UUID,
@@ -368,49 +376,49 @@ def node_log(
         )
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def node_input(context: AppContext, run_id: uuid.UUID, node_id: str, map_index: int = -1) -> Mapping[str, Any] | None:
     """Return a step's configuration with its templates filled in, or None while what they name is not there."""
     with session_scope(context.engine) as session:
         return inputs.node_input(session, run_id, node_id, map_index)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def node_items(context: AppContext, run_id: uuid.UUID, container: str) -> nodes.NodeItems:
     """Return how the items of a loop stand."""
     with session_scope(context.engine) as session:
         return nodes.node_items(session, run_id, container)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def run_artifacts(context: AppContext, run_id: uuid.UUID) -> list[nodes.ArtifactRow]:
     """Return what the steps of a run made."""
     with session_scope(context.engine) as session:
         return nodes.run_artifacts(session, run_id)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST, is_kept=False)
+@question(fresh_for=LIVE, role=Role.ANALYST, is_kept=False)
 def artifact(context: AppContext, artifact_id: uuid.UUID) -> nodes.ArtifactContent | None:
     """Return an artifact with its bytes, or None when it is gone."""
     with session_scope(context.engine) as session:
         return nodes.artifact(session, artifact_id)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def saved_views(context: AppContext, owner: str, page: str) -> list[views.SavedViewRow]:
     """Return the views of *page* that *owner* keeps and that others share."""
     with session_scope(context.engine) as session:
         return views.list_views(session, owner=owner, page=page)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def list_workflows(context: AppContext, page: int, search: str | None) -> Page[workflows.WorkflowRow]:
     """Return one page of workflows."""
     with session_scope(context.engine) as session:
         return workflows.list_workflows(session, page=page, search=search)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def workflow(context: AppContext, name: str) -> workflows.WorkflowDetail:
     """Return one workflow with its definition."""
     with session_scope(context.engine) as session:
@@ -420,21 +428,21 @@ def workflow(context: AppContext, name: str) -> workflows.WorkflowDetail:
     return found
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def workflow_stats(context: AppContext, workflow_id: uuid.UUID, days: int = 30) -> workflows.WorkflowStats:
     """Return what became of the runs of a workflow."""
     with session_scope(context.engine) as session:
         return workflows.workflow_stats(session, workflow_id, days=days)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def list_versions(context: AppContext, workflow_id: uuid.UUID, before: int | None = None) -> list[workflows.VersionRow]:
     """Return versions of a workflow, newest first."""
     with session_scope(context.engine) as session:
         return workflows.list_versions(session, workflow_id, before=before)
 
 
-@_question(fresh_for=_MINUTE, role=Role.ANALYST)
+@question(fresh_for=_MINUTE, role=Role.ANALYST)
 def version(context: AppContext, workflow_id: uuid.UUID, number: int) -> workflows.VersionDetail:
     """Return one version of a workflow with its definition."""
     with session_scope(context.engine) as session:
@@ -444,28 +452,28 @@ def version(context: AppContext, workflow_id: uuid.UUID, number: int) -> workflo
     return found
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def list_schedules(context: AppContext, workflow_id: uuid.UUID, page: int = 1) -> Page[schedules.ScheduleRow]:
     """Return one page of the schedules of a workflow."""
     with session_scope(context.engine) as session:
         return schedules.list_schedules(session, workflow_id=workflow_id, page=page)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def schedule_times(context: AppContext, schedule_id: uuid.UUID) -> list[schedules.ScheduleTime]:
     """Return the latest times of a schedule that were taken."""
     with session_scope(context.engine) as session:
         return schedules.schedule_times(session, schedule_id)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def list_triggers(context: AppContext, workflow_id: uuid.UUID, page: int = 1) -> Page[schedules.TriggerRow]:
     """Return one page of the triggers of a workflow."""
     with session_scope(context.engine) as session:
         return schedules.list_triggers(session, workflow_id=workflow_id, page=page)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def list_documents(
     context: AppContext, before: tuple[datetime, uuid.UUID] | None = None
 ) -> list[documents.DocumentRow]:
@@ -474,7 +482,7 @@ def list_documents(
         return documents.list_documents(session, before=before)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def document(context: AppContext, document_id: uuid.UUID) -> documents.DocumentDetail:
     """Return one document with the text of its pages."""
     with session_scope(context.engine) as session:
@@ -484,7 +492,7 @@ def document(context: AppContext, document_id: uuid.UUID) -> documents.DocumentD
     return found
 
 
-@_question(fresh_for=timedelta(minutes=10), role=Role.ANALYST)
+@question(fresh_for=timedelta(minutes=10), role=Role.ANALYST)
 def page_picture(context: AppContext, document_id: uuid.UUID, page: int) -> PagePicture | None:
     """Return one page of a document as a browser can show it, or None when its bytes are gone."""
     with session_scope(context.engine) as session:
@@ -494,35 +502,35 @@ def page_picture(context: AppContext, document_id: uuid.UUID, page: int) -> Page
     return picture_of(f"document {document_id}", content, page, settings=context.settings.ocr)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def mcp_servers(context: AppContext) -> list[mcp.McpServerRow]:
     """Return the MCP servers and how they are."""
     with session_scope(context.engine) as session:
         return mcp.list_servers(session)
 
 
-@_question(fresh_for=_SOON, role=Role.ANALYST)
+@question(fresh_for=_SOON, role=Role.ANALYST)
 def mcp_tools(context: AppContext, server: str) -> list[mcp.McpToolRow]:
     """Return the tools of one MCP server."""
     with session_scope(context.engine) as session:
         return mcp.list_tools(session, server)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def queue_state(context: AppContext) -> runs.QueueState:
     """Return how many runs wait and run."""
     with session_scope(context.engine) as session:
         return runs.queue_state(session)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def queued_runs(context: AppContext, page: int) -> Page[queue.QueuedRow]:
     """Return one page of the queue, in the order in which workers take from it."""
     with session_scope(context.engine) as session:
         return queue.queued_runs(session, page=page)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def dead_letters(
     context: AppContext, span: Span | None, before: tuple[datetime, uuid.UUID] | None = None
 ) -> list[queue.DeadLetter]:
@@ -532,7 +540,7 @@ def dead_letters(
         return queue.dead_letters(session, interval=interval, before=before)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def open_waits(
     context: AppContext, kinds: tuple[str, ...] = queue.FOR_PEOPLE, *, run_id: uuid.UUID | None = None
 ) -> list[queue.WaitRow]:
@@ -541,14 +549,14 @@ def open_waits(
         return queue.open_waits(session, kinds=kinds, run_id=run_id)
 
 
-@_question(fresh_for=LIVE, role=Role.ANALYST)
+@question(fresh_for=LIVE, role=Role.ANALYST)
 def list_workers(context: AppContext) -> list[runs.WorkerRow]:
     """Return the worker processes."""
     with session_scope(context.engine) as session:
         return runs.list_workers(session)
 
 
-@_question(fresh_for=LIVE, part="redis", role=Role.ANALYST)
+@question(fresh_for=LIVE, part="redis", role=Role.ANALYST)
 def depths(context: AppContext) -> list[QueueDepth]:
     """Return the queues of Redis."""
     return [] if context.redis is None else queue_depths(context.redis)
@@ -595,21 +603,21 @@ def _within(wanted: RunFilter, span: Span | None) -> RunFilter:
 # ---- Admin ----
 
 
-@_question(fresh_for=LIVE, role=Role.ADMIN)
+@question(fresh_for=LIVE, role=Role.ADMIN)
 def list_users(context: AppContext, page: int, search: str | None) -> Page[identity.UserRow]:
     """Return one page of accounts."""
     with session_scope(context.engine) as session:
         return identity.list_users(session, page=page, search=search)
 
 
-@_question(fresh_for=LIVE, role=Role.ADMIN)
+@question(fresh_for=LIVE, role=Role.ADMIN)
 def list_tokens(context: AppContext, page: int) -> Page[identity.TokenRow]:
     """Return one page of API tokens."""
     with session_scope(context.engine) as session:
         return identity.list_tokens(session, page=page)
 
 
-@_question(fresh_for=LIVE, role=Role.ADMIN)
+@question(fresh_for=LIVE, role=Role.ADMIN)
 def list_audit(context: AppContext, outcome: str | None) -> list[audit.AuditRow]:
     """Return the newest entries of the audit log."""
     with session_scope(context.engine) as session:

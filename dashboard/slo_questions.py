@@ -21,7 +21,7 @@ from analytics.slo.trials import known_incidents
 from analytics.store.engine import session_scope
 from dashboard.auth.roles import Role
 from dashboard.context import AppContext
-from dashboard.data import _question as question
+from dashboard.data import question
 from dashboard.reading import Question
 
 _SOON = timedelta(seconds=5)

@@ -451,9 +451,11 @@ def save(draft: Draft, checked: Checked, note: str) -> None:
         return
     keep(draft.saved(draft.text, stored.revision))
     st.toast(f"Saved as revision {stored.revision}.", icon=":material/check_circle:")
-    if slo_id is None:
+    if slo_id is None or wanted is not None:
         slo_editor.forget(st.session_state, place)
+    if slo_id is None:
         go("slo", filters, id=stored.id)
+    st.query_params.pop("revision", None)
     st.rerun()
 
 
