@@ -37,7 +37,7 @@ from analytics.store.engine import make_engine, session_scope
 from analytics.store.migrate import migrate
 from benchmarks import aims, slo_fixture, slo_rules
 from benchmarks.arms import PEERS, Arm, arm, peers_python
-from benchmarks.slo_fixture import DAY, LOW_TRAFFIC, Fixture
+from benchmarks.slo_fixture import LOW_TRAFFIC, Fixture
 from dashboard.processes.servers import EmbeddedPostgres, free_port, running
 
 PERIOD = timedelta(days=30)
@@ -222,7 +222,7 @@ def burndowns(place: Place, rounds: int) -> dict[str, Any]:
             found = ledger.histories(session, place.objectives, place.month, step=ledger.HOUR)
             points = [burndown(found[item.id], points=1000) for item in place.objectives]
         took.append(1000 * (time.perf_counter() - began))
-        if min(len(item.remaining) for item in points) < 720:  # noqa: PLR2004 - hours of thirty days
+        if min(len(item.remaining) for item in points) < 720:
             raise RuntimeError("a burn-down has fewer points than hours")
     return {"burndown_ms_9": round(statistics.median(took), 1)}
 
