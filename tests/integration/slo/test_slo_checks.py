@@ -20,6 +20,7 @@ from analytics.slo.model import (
     Indicator,
     LatencyEvents,
     Member,
+    NativeLatencyEvents,
     Objective,
     PromEvents,
     RawRatio,
@@ -97,6 +98,11 @@ def said(item: Objective, session: Session, prom: PromClient | None, now: dateti
         pytest.param(made(RawRatio("1 +")), [("indicator.raw.query", "e")], id="refused once"),
         pytest.param(made(RawRatio("vector(0) / 0")), [("indicator.raw.query", "w")], id="not a number"),
         pytest.param(made(BooleanEvents("nothing")), [("indicator.boolean.metric", "w")], id="no gauge"),
+        pytest.param(
+            made(NativeLatencyEvents("nothing", Decimal(1))),
+            [("indicator.native_latency.histogram", "w")],
+            id="no native histogram",
+        ),
         pytest.param(made(CompositeEvents(CompositeMode.WEIGHTED, (Member(API),))), [], id="composite"),
     ],
 )
