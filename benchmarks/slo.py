@@ -285,7 +285,7 @@ def agreement(place: Place, objectives: Sequence[Objective]) -> dict[str, Any]:
 
 def _budgets(place: Place) -> dict[str, ErrorBudget | None]:
     with session_scope(place.engine) as session:
-        found = ledger.histories(session, place.objectives, place.month, step=ledger.HOUR)
+        found = ledger.histories(session, place.objectives, place.month, step=ledger.DAY)
     answer = {}
     for item in place.objectives:
         good, total, _ = found[item.id].totals()

@@ -4,6 +4,7 @@ Everything shown is computed from it when it is read, without the time that corr
 again when a source has late data; those of the demo history are never written over. Hours are kept for good.
 """
 
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from analytics.slo.timeslices import Counts
 from analytics.store.tables import LIVE
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 KEEP_BUCKETS = timedelta(days=90)
 """How long five-minute buckets stay, unless slices need them for longer."""
 
@@ -46,7 +48,7 @@ class Want:
     objective: Objective
     interval: Interval
     step: timedelta = BUCKET
-    """:data:`BUCKET` or :data:`HOUR`."""
+    """:data:`BUCKET`, :data:`HOUR` or :data:`DAY`."""
     group_key: str = WHOLE
 
 
@@ -108,14 +110,14 @@ def histories(
     """Return what was counted of each of *objectives* over *interval*, corrections taken out, by id.
 
     Exact to five minutes at both ends: ends that are no bounds of buckets are taken at the bound before. Steps of an
-    hour are read from the hours, except where a correction or an end cuts one. Objectives that budget time come as
-    slices, composites with the histories of their members as parts.
+    hour are read from the hours, those of a day from the days, except where a correction or an end cuts one.
+    Objectives that budget time come as slices, composites with the histories of their members as parts.
 
     Args:
         session: The open transaction.
         objectives: Stored or not; those that are not have no numbers.
         interval: From when to when.
-        step: :data:`BUCKET` (for what is at most 90 days old) or :data:`HOUR`.
+        step: :data:`BUCKET` (for what is at most 90 days old), :data:`HOUR` or :data:`DAY`, of UTC.
         group_key: One group of the objectives, instead of the whole.
     """
     found = read(session, [Want(item, interval, step, group_key) for item in objectives])
@@ -245,28 +247,53 @@ def _without(interval: Interval, excluded: Sequence[Interval]) -> Iterator[Inter
 # ---- Reading ----
 
 
+class _Kind(enum.StrEnum):
+    """Which table a span is read from."""
+
+    DAY = "d"
+    HOUR = "h"
+    EDGE = "e"
+    """The buckets of an hour that is cut, or the hour itself when they were pruned."""
+    BUCKET = "b"
+
+
 @dataclass(slots=True)
 class _Pieces:
-    """Spans of one table to be read, as the columns of a parameter."""
+    """Spans to be read, as the columns of parameters."""
 
     places: list[int] = field(default_factory=list)
     """What each is for."""
-    ids: list[str] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    since: list[datetime] = field(default_factory=list)
-    until: list[datetime] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    since: list[float] = field(default_factory=list)
+    until: list[float] = field(default_factory=list)
 
-    def add(self, place: int, want: Want, since: datetime, until: datetime) -> None:
+    def add(self, place: int, kind: _Kind, since: datetime, until: datetime) -> None:
         if since < until:
             self.places.append(place)
-            self.ids.append(want.objective.id)
-            self.keys.append(want.group_key)
-            self.since.append(since)
-            self.until.append(until)
+            self.kinds.append(kind.value)
+            self.since.append(since.timestamp())
+            self.until.append(until.timestamp())
 
-    def named(self, name: str) -> dict[str, object]:
-        """Return the columns by parameter."""
-        return {f"{name}_{part}": getattr(self, part) for part in ("places", "ids", "keys", "since", "until")}
+
+def _pieces(leaves: Sequence[tuple[Want, Sequence[Interval]]]) -> _Pieces:
+    """Return the spans of each of *leaves* from the table that has them in the fewest rows."""
+    pieces = _Pieces()
+    for place, (want, excluded) in enumerate(leaves):
+        for span in _without(want.interval, excluded):
+            if want.step < HOUR or _is_cut_finely(want.objective):
+                pieces.add(place, _Kind.BUCKET, span.since, span.until)
+                continue
+            first, last = _ceil(span.since, HOUR), floor_time(span.until, HOUR)
+            pieces.add(place, _Kind.EDGE, span.since, min(first, span.until))
+            pieces.add(place, _Kind.EDGE, max(first, last), span.until)
+            first_day, last_day = _ceil(first, DAY), floor_time(last, DAY)
+            if want.step < DAY or want.objective.budgeting is not Budgeting.OCCURRENCES or first_day >= last_day:
+                pieces.add(place, _Kind.HOUR, first, last)
+                continue
+            pieces.add(place, _Kind.HOUR, first, first_day)
+            pieces.add(place, _Kind.DAY, first_day, last_day)
+            pieces.add(place, _Kind.HOUR, last_day, last)
+    return pieces
 
 
 def _count(session: Session, leaves: Sequence[tuple[Want, Sequence[Interval]]]) -> list[History]:
@@ -274,22 +301,21 @@ def _count(session: Session, leaves: Sequence[tuple[Want, Sequence[Interval]]]) 
 
     Rows come as one string of bytes for each span, which is ten times faster than row by row.
     """
-    hours, edges, buckets = _Pieces(), _Pieces(), _Pieces()
-    for place, (want, excluded) in enumerate(leaves):
-        for span in _without(want.interval, excluded):
-            if want.step < HOUR or _is_cut_finely(want.objective):
-                buckets.add(place, want, span.since, span.until)
-                continue
-            first, last = _ceil_hour(span.since), floor_time(span.until, HOUR)
-            hours.add(place, want, first, last)
-            edges.add(place, want, span.since, min(first, span.until))
-            edges.add(place, want, max(first, last), span.until)
     packed: list[list[bytes]] = [[] for _ in leaves]
     demo = [0.0] * len(leaves)
-    if hours.places or edges.places or buckets.places:
-        for row in session.execute(_PACKED, {**hours.named("hour"), **edges.named("edge"), **buckets.named("bucket")}):
-            packed[row.place].append(row.packed)
-            demo[row.place] += row.demo
+    pieces = _pieces(leaves)
+    if pieces.places:
+        parameters = {
+            "ids": [want.objective.id for want, _ in leaves],
+            "keys": [want.group_key for want, _ in leaves],
+            "places": pieces.places,
+            "kinds": pieces.kinds,
+            "since": pieces.since,
+            "until": pieces.until,
+        }
+        for place, rows, part in session.execute(_PACKED, parameters):
+            packed[place].append(rows)
+            demo[place] += part
     return [
         history_of(
             want.objective,
@@ -311,9 +337,9 @@ def _unpacked(packed: Sequence[bytes]) -> Counts:
     return Counts(starts, good, total, measured_s)
 
 
-def _ceil_hour(moment: datetime) -> datetime:
-    floor = floor_time(moment, HOUR)
-    return floor if floor == moment else floor + HOUR
+def _ceil(moment: datetime, step: timedelta) -> datetime:
+    floor = floor_time(moment, step)
+    return floor if floor == moment else floor + step
 
 
 _UPSERT = text("""
@@ -375,42 +401,49 @@ _DROP_EMPTY = text("""
 
 # An hour whose buckets were pruned stands in for a part of it, by its share of the hour.
 _PACKED = text("""
+    WITH p AS MATERIALIZED (
+        SELECT s.place, s.kind, w.slo_id, w.group_key, to_timestamp(s.since) AS since, to_timestamp(s.until) AS until
+        FROM unnest(CAST(:places AS int[]), CAST(:kinds AS text[]), CAST(:since AS float8[]),
+                    CAST(:until AS float8[])) AS s (place, kind, since, until)
+        JOIN unnest(CAST(:ids AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS w (slo_id, group_key, ordinal)
+            ON w.ordinal = s.place + 1)
     SELECT p.place, r.packed, r.demo
-    FROM unnest(CAST(:hour_places AS int[]), CAST(:hour_ids AS text[]), CAST(:hour_keys AS text[]),
-                CAST(:hour_since AS timestamptz[]), CAST(:hour_until AS timestamptz[]))
-         AS p (place, slo_id, group_key, since, until)
+    FROM p
+    CROSS JOIN LATERAL (
+        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
+                          || float8send(measured_s), '') AS packed, sum(demo_total) AS demo
+        FROM slo_bucket_1d
+        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
+    WHERE p.kind = 'd' AND r.packed IS NOT NULL
+    UNION ALL
+    SELECT p.place, r.packed, r.demo
+    FROM p
     CROSS JOIN LATERAL (
         SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
                           || float8send(measured_s), '') AS packed, sum(demo_total) AS demo
         FROM slo_bucket_1h
         WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
-    WHERE r.packed IS NOT NULL
+    WHERE p.kind = 'h' AND r.packed IS NOT NULL
     UNION ALL
     SELECT p.place, r.packed, r.demo
-    FROM unnest(CAST(:bucket_places AS int[]) || CAST(:edge_places AS int[]),
-                CAST(:bucket_ids AS text[]) || CAST(:edge_ids AS text[]),
-                CAST(:bucket_keys AS text[]) || CAST(:edge_keys AS text[]),
-                CAST(:bucket_since AS timestamptz[]) || CAST(:edge_since AS timestamptz[]),
-                CAST(:bucket_until AS timestamptz[]) || CAST(:edge_until AS timestamptz[]))
-         AS p (place, slo_id, group_key, since, until)
+    FROM p
     CROSS JOIN LATERAL (
         SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
                           || float8send(measured_s), '') AS packed,
                coalesce(sum(total) FILTER (WHERE origin = 'demo'), 0) AS demo
         FROM slo_bucket_5m
         WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
-    WHERE r.packed IS NOT NULL
+    WHERE p.kind IN ('b', 'e') AND r.packed IS NOT NULL
     UNION ALL
     SELECT p.place,
            timestamptz_send(p.since) || float8send(h.good * s.share) || float8send(h.total * s.share)
            || float8send(h.measured_s * s.share), h.demo_total * s.share
-    FROM unnest(CAST(:edge_places AS int[]), CAST(:edge_ids AS text[]), CAST(:edge_keys AS text[]),
-                CAST(:edge_since AS timestamptz[]), CAST(:edge_until AS timestamptz[]))
-         AS p (place, slo_id, group_key, since, until)
+    FROM p
     JOIN slo_bucket_1h h ON h.slo_id = p.slo_id AND h.group_key = p.group_key
         AND h.bucket_start = date_bin('1 hour', p.since, CAST('epoch' AS timestamptz))
     CROSS JOIN LATERAL (SELECT extract(epoch FROM p.until - p.since)::float8 / 3600 AS share) s
-    WHERE NOT EXISTS (SELECT FROM slo_bucket_5m b WHERE b.slo_id = h.slo_id AND b.group_key = h.group_key
+    WHERE p.kind = 'e'
+      AND NOT EXISTS (SELECT FROM slo_bucket_5m b WHERE b.slo_id = h.slo_id AND b.group_key = h.group_key
                       AND b.bucket_start >= h.bucket_start AND b.bucket_start < h.bucket_start + interval '1 hour')
 """)
 

@@ -11,7 +11,7 @@ from analytics.core.clock import Interval, floor_time, require_aware
 from analytics.slo import catalogue, ledger
 from analytics.slo.evaluate import EVENTS, SLICES, STALE_AFTER, Facts, SloStatus, evaluate, windows_needed
 from analytics.slo.history import History
-from analytics.slo.ledger import HOUR, Reading, Want, to_buckets
+from analytics.slo.ledger import DAY, HOUR, Reading, Want, to_buckets
 from analytics.slo.math import sli
 from analytics.slo.model import BUCKET, WHOLE, Budgeting, CompositeEvents, Objective, RawRatio
 from analytics.slo.windows import period_at
@@ -20,7 +20,6 @@ MOST_GROUPS = 50
 """So many groups of an objective a report names."""
 
 _POINTS = 30
-_DAY = timedelta(days=1)
 _LAG = 2 * BUCKET
 """How late the newest bucket may be without being a gap."""
 
@@ -138,13 +137,18 @@ def _judged(session: Session, cases: Sequence[_Case], here: _Here) -> list[SloSt
         newest = _to_slice(case.objective, here.newest(case.objective, so_far))
         judged = {item.id: item for item in (case.objective, *here.sources(case.objective))}
         longest = max(window for item in judged.values() for window in windows_needed(item))
-        wants.append(Want(case.objective, so_far, HOUR if so_far.length > _DAY else BUCKET, case.group_key))
+        wants.append(Want(case.objective, so_far, _step(so_far.length), case.group_key))
         wants.append(Want(case.objective, Interval(newest - longest, newest), BUCKET, case.group_key))
     histories = ledger.read(session, wants)
     return [
         _status(case, history, recent, here)
         for case, history, recent in zip(cases, histories[::2], histories[1::2], strict=True)
     ]
+
+
+def _step(length: timedelta) -> timedelta:
+    """Return the longest step that leaves enough of them for a series."""
+    return next(step for step in (DAY, HOUR, BUCKET) if length >= _POINTS * step or step == BUCKET)
 
 
 def _status(case: _Case, history: History, recent: History, here: _Here) -> SloStatus:

@@ -30,6 +30,7 @@ from analytics.store.tables.runs import (
 from analytics.store.tables.schedules import RunTrigger, SavedView, Schedule, ScheduleRun
 from analytics.store.tables.slos import (
     SloAlert,
+    SloBucket1d,
     SloBucket1h,
     SloBucket5m,
     SloCorrection,
@@ -85,6 +86,7 @@ __all__ = [
     "Schedule",
     "ScheduleRun",
     "SloAlert",
+    "SloBucket1d",
     "SloBucket1h",
     "SloBucket5m",
     "SloCorrection",

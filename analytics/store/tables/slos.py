@@ -95,6 +95,21 @@ class SloBucket1h(Base):
     """How much of ``total`` is demo history."""
 
 
+class SloBucket1d(Base):
+    """Sums of the hours in ``[bucket_start, +24 h)`` of UTC; a trigger keeps them, nobody writes them."""
+
+    __tablename__ = "slo_bucket_1d"
+
+    slo_id: Mapped[str] = mapped_column(primary_key=True)
+    group_key: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))
+    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
+    good: Mapped[float] = mapped_column(Float(53))
+    total: Mapped[float] = mapped_column(Float(53))
+    measured_s: Mapped[float] = mapped_column(Float(53))
+    demo_total: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
+    """How much of ``total`` is demo history."""
+
+
 class SloCorrection(Base):
     """Time that does not count against budgets; taken out when numbers are read, so that it can be taken back."""
 

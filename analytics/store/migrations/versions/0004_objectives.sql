@@ -42,6 +42,60 @@ ALTER TABLE slo_bucket_1h ADD COLUMN group_key text NOT NULL DEFAULT '';
 ALTER TABLE slo_bucket_1h DROP CONSTRAINT pk_slo_bucket_1h;
 ALTER TABLE slo_bucket_1h ADD CONSTRAINT pk_slo_bucket_1h PRIMARY KEY (slo_id, group_key, bucket_start);
 
+-- Days are summed from their hours by the database itself, whoever writes hours, so that the two cannot differ.
+CREATE TABLE slo_bucket_1d (
+    slo_id text NOT NULL,
+    group_key text NOT NULL DEFAULT '',
+    bucket_start timestamptz NOT NULL,
+    good double precision NOT NULL,
+    total double precision NOT NULL,
+    measured_s double precision NOT NULL,
+    demo_total double precision NOT NULL DEFAULT 0,
+    CONSTRAINT pk_slo_bucket_1d PRIMARY KEY (slo_id, group_key, bucket_start)
+);
+
+CREATE FUNCTION sum_slo_days() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- One writer of an objective at a time: each sums what the one before has committed.
+    PERFORM pg_advisory_xact_lock(hashtextextended('helmsight.slo.days.' || slo_id, 0))
+    FROM (SELECT DISTINCT slo_id FROM changed ORDER BY slo_id) AS writers;
+    INSERT INTO slo_bucket_1d AS kept (slo_id, group_key, bucket_start, good, total, measured_s, demo_total)
+    SELECT d.slo_id, d.group_key, d.day, h.good, h.total, h.measured_s, h.demo_total
+    FROM (SELECT DISTINCT slo_id, group_key, date_bin('1 day', bucket_start, timestamptz 'epoch') AS day
+          FROM changed) AS d
+    CROSS JOIN LATERAL (
+        SELECT sum(good) AS good, sum(total) AS total, sum(measured_s) AS measured_s, sum(demo_total) AS demo_total
+        FROM slo_bucket_1h
+        WHERE slo_id = d.slo_id AND group_key = d.group_key
+          AND bucket_start >= d.day AND bucket_start < d.day + interval '24 hours') AS h
+    WHERE h.total IS NOT NULL
+    ON CONFLICT (slo_id, group_key, bucket_start) DO UPDATE
+    SET good = excluded.good, total = excluded.total, measured_s = excluded.measured_s,
+        demo_total = excluded.demo_total;
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM slo_bucket_1d AS d
+        USING (SELECT DISTINCT slo_id, group_key, date_bin('1 day', bucket_start, timestamptz 'epoch') AS day
+               FROM changed) AS c
+        WHERE d.slo_id = c.slo_id AND d.group_key = c.group_key AND d.bucket_start = c.day
+          AND NOT EXISTS (SELECT FROM slo_bucket_1h AS h
+                          WHERE h.slo_id = d.slo_id AND h.group_key = d.group_key AND h.bucket_start >= d.bucket_start
+                            AND h.bucket_start < d.bucket_start + interval '24 hours');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER sum_days_of_added AFTER INSERT ON slo_bucket_1h
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sum_slo_days();
+CREATE TRIGGER sum_days_of_changed AFTER UPDATE ON slo_bucket_1h
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sum_slo_days();
+CREATE TRIGGER sum_days_of_gone AFTER DELETE ON slo_bucket_1h
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION sum_slo_days();
+
+INSERT INTO slo_bucket_1d (slo_id, bucket_start, good, total, measured_s, demo_total)
+SELECT slo_id, date_bin('1 day', bucket_start, timestamptz 'epoch'), sum(good), sum(total), sum(measured_s),
+       sum(demo_total)
+FROM slo_bucket_1h GROUP BY 1, 2;
+
 CREATE TABLE slo_correction (
     id uuid NOT NULL CONSTRAINT pk_slo_correction PRIMARY KEY,
     slo_id text,
