@@ -97,10 +97,12 @@ def probe(context: AppContext, part: str) -> bool:
     """Return whether *part* answers again, and note it; not cached, for pages that wait for it."""
     home = context.started_at.isoformat()
     try:
-        if part == "redis" and context.redis is not None:
+        if part == "redis":
+            if context.redis is None:
+                return False
             live_agents.agent_states(context.redis)
-        elif part == "prometheus" and context.prom is not None:
-            if not context.prom.is_ready():
+        elif part == "prometheus":
+            if context.prom is None or not context.prom.is_ready():
                 return False
         else:
             with session_scope(context.engine) as session:
