@@ -32,21 +32,9 @@ TIMEOUT_S = 30
 Open = Callable[..., AppTest]
 
 
-def _database(postgres: EmbeddedPostgres, name: str) -> str:
+def _database(postgres: EmbeddedPostgres, name: str, *, template: str) -> str:
     with psycopg.connect(postgres.dsn_of("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_helmsight")
-    engine = create_engine(driver_url(postgres.dsn_of(name)))
-    with session_scope(engine) as session:
-        for role in Role:
-            create_user(
-                session,
-                email=f"{role.label}@example.org",
-                name=role.label.title(),
-                role=role,
-                password="a long password",
-            )
-    Door(engine, None).ensure_builtins()
-    engine.dispose()
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return postgres.dsn_of(name)
 
 
@@ -58,22 +46,51 @@ def _settings(dsn: str, redis_url: str, home: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def empty_template(postgres: EmbeddedPostgres) -> str:
+    """The name of a database with accounts and the shipped workflows."""
+    name = "template_pages_empty"
+    engine = create_engine(driver_url(_database(postgres, name, template="template_helmsight")))
+    with session_scope(engine) as session:
+        for role in Role:
+            create_user(
+                session,
+                email=f"{role.label}@example.org",
+                name=role.label.title(),
+                role=role,
+                password="a long password",
+            )
+    Door(engine, None).ensure_builtins()
+    engine.dispose()
+    return name
+
+
+@pytest.fixture(scope="session")
+def full_template(postgres: EmbeddedPostgres, empty_template: str) -> str:
+    """The name of a database with thirty days of demo history besides."""
+    name = "template_pages_full"
+    engine = create_engine(driver_url(_database(postgres, name, template=empty_template)))
+    seed(engine, None, now=datetime.now(UTC))
+    engine.dispose()
+    return name
+
+
 @pytest.fixture(scope="module")
-def empty_place(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory) -> Settings:
+def empty_place(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory, empty_template: str) -> Settings:
     """An installation in which nothing happened yet."""
-    dsn = _database(postgres, f"pages_empty_{new_id().hex}")
+    dsn = _database(postgres, f"pages_empty_{new_id().hex}", template=empty_template)
     return _settings(dsn, valkey.url.replace("/0", "/5"), tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
-def full_place(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory) -> Settings:
+def full_place(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory, full_template: str) -> Settings:
     """An installation with thirty days of demo history."""
-    dsn = _database(postgres, f"pages_full_{new_id().hex}")
+    dsn = _database(postgres, f"pages_full_{new_id().hex}", template=full_template)
     settings = _settings(dsn, valkey.url.replace("/0", "/6"), tmp_path_factory.mktemp("home"))
     engine = make_engine(settings, role="test")
     with connect(settings) as client:
         client.flushdb()
-        seed(engine, client, now=datetime.now(UTC))
+        seed(engine, client, now=datetime.now(UTC))  # what is live in Redis; the rows are there
     engine.dispose()
     return settings
 
