@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from looking import heading, settled
 from playwright.sync_api import Page, expect
 
 from benchmarks.product import PASSWORD, Product
 from dashboard.auth.roles import Role
-from dashboard.links import DEFAULT_PAGE, PAGES
 from worker.ocr.sample import SAMPLE_TEXT, sample_image_path
 
 pytestmark = pytest.mark.browser
@@ -19,20 +19,10 @@ BY_A_WORKER_MS = 60_000
 """How long a worker on a busy machine may take to finish what was asked for."""
 
 
-def heading(page: Page, name: str) -> None:
-    expect(page.get_by_test_id("stMain").get_by_role("heading", name=name, level=1)).to_be_visible()
-
-
 def fill_sign_in(page: Page, email: str, password: str) -> None:
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-
-
-def settled(page: Page) -> None:
-    """Wait until the script has ended and everything it drew is there."""
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_have_count(1)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def test_signing_in_leads_to_figures(page: Page, product: Product):
@@ -173,39 +163,3 @@ def test_an_unknown_address_says_so(signed_in: SignedIn, product: Product):
     answer = page.goto(f"{product.url}/no-such-page")
     assert answer is not None
     assert answer.status == 404
-
-
-PLACES = [
-    pytest.param(Role.ADMIN, "/", id=DEFAULT_PAGE),
-    *(
-        pytest.param(Role.ADMIN, f"/{spec.key}", id=spec.key)
-        for spec in PAGES
-        if spec.is_listed and spec.key != DEFAULT_PAGE
-    ),
-    pytest.param(Role.ADMIN, "/workflows?workflow=document-intake", id="one workflow"),
-    pytest.param(Role.ADMIN, "/?kpi=runs", id="one key figure"),
-    pytest.param(Role.OPERATOR, "/slo_editor?id=api_availability", id="editor of objectives"),
-    pytest.param(Role.VIEWER, "/slo_report", id="report of objectives"),
-    pytest.param(Role.ANALYST, "/ocr", id="ocr for analysts"),
-    pytest.param(Role.VIEWER, "/", id="overview for viewers"),
-]
-
-
-@pytest.mark.parametrize(("role", "path"), PLACES)
-def test_every_page_is_accessible_and_whole(
-    signed_in: SignedIn, findings_of: Callable[[Page], dict[str, list[str]]], role: Role, path: str
-):
-    page = signed_in(role, path)
-    settled(page)
-    expect(page.get_by_test_id("stException")).to_have_count(0)
-    expect(page.get_by_text(re.compile("could not be drawn|part of the page failed"))).to_have_count(0)
-    assert findings_of(page) == {}
-
-
-def test_dark_pages_are_accessible(signed_in: SignedIn, findings_of: Callable[[Page], dict[str, list[str]]]):
-    page = signed_in(Role.ADMIN)
-    page.emulate_media(color_scheme="dark")
-    page.reload()
-    heading(page, "Overview")
-    settled(page)
-    assert findings_of(page) == {}

@@ -1,0 +1,51 @@
+"""Every page, as a reader with a screen reader or a keyboard meets it: nothing that axe finds, nothing broken."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from looking import heading, settled
+from playwright.sync_api import Page, expect
+
+from dashboard.auth.roles import Role
+from dashboard.links import DEFAULT_PAGE, PAGES
+
+pytestmark = pytest.mark.browser
+
+SignedIn = Callable[..., Page]
+
+PLACES = [
+    pytest.param(Role.ADMIN, "/", id=DEFAULT_PAGE),
+    *(
+        pytest.param(Role.ADMIN, f"/{spec.key}", id=spec.key)
+        for spec in PAGES
+        if spec.is_listed and spec.key != DEFAULT_PAGE
+    ),
+    pytest.param(Role.ADMIN, "/workflows?workflow=document-intake", id="one workflow"),
+    pytest.param(Role.ADMIN, "/?kpi=runs", id="one key figure"),
+    pytest.param(Role.VIEWER, "/slo?id=api_availability", id="one objective"),
+    pytest.param(Role.OPERATOR, "/slo_editor?id=api_availability", id="editor of objectives"),
+    pytest.param(Role.VIEWER, "/slo_report", id="report of objectives"),
+    pytest.param(Role.ANALYST, "/ocr", id="ocr for analysts"),
+    pytest.param(Role.VIEWER, "/", id="overview for viewers"),
+]
+
+
+@pytest.mark.parametrize(("role", "path"), PLACES)
+def test_every_page_is_accessible_and_whole(
+    signed_in: SignedIn, findings_of: Callable[[Page], dict[str, list[str]]], role: Role, path: str
+):
+    page = signed_in(role, path)
+    settled(page)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_text(re.compile("could not be drawn|part of the page failed"))).to_have_count(0)
+    assert findings_of(page) == {}
+
+
+def test_dark_pages_are_accessible(signed_in: SignedIn, findings_of: Callable[[Page], dict[str, list[str]]]):
+    page = signed_in(Role.ADMIN)
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    heading(page, "Overview")
+    settled(page)
+    assert findings_of(page) == {}
