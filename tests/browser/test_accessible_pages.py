@@ -27,7 +27,6 @@ PLACES = [
     pytest.param(Role.OPERATOR, "/slo_editor?id=api_availability", id="editor of objectives"),
     pytest.param(Role.VIEWER, "/slo_report", id="report of objectives"),
     pytest.param(Role.ANALYST, "/ocr", id="ocr for analysts"),
-    pytest.param(Role.VIEWER, "/", id="overview for viewers"),
 ]
 
 
