@@ -150,3 +150,33 @@ def test_an_upgraded_schema_equals_a_new_one(first_schema, engine):
 
     migrate(first_schema)
     assert columns(first_schema) == columns(engine)
+
+
+def test_a_ledger_of_the_first_schema_goes_on_where_it_was(first_schema):
+    """Its days are summed, and its sources are read on from its newest live bucket instead of anew."""
+    with first_schema.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO slo_bucket_5m (slo_id, bucket_start, good, total, measured_s, origin)"
+                " VALUES ('orders', '2026-03-02 11:55Z', 9, 10, 300, 'live'),"
+                " ('orders', '2026-03-02 12:00Z', 5, 5, 300, 'live'),"
+                " ('drawn', '2026-03-02 12:00Z', 5, 5, 300, 'demo')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO slo_bucket_1h (slo_id, bucket_start, good, total, measured_s)"
+                " VALUES ('orders', '2026-03-02 11:00Z', 9, 10, 300), ('orders', '2026-03-02 12:00Z', 5, 5, 300),"
+                " ('orders', '2026-03-03 00:00Z', 1, 2, 300)"
+            )
+        )
+    migrate(first_schema)
+    with first_schema.begin() as connection:
+        read = connection.execute(text("SELECT slo_id, read_until = '2026-03-02 12:05Z' FROM slo_reading")).all()
+        assert [tuple(row) for row in read] == [("orders", True)]
+        connection.execute(text("DELETE FROM slo_bucket_1h WHERE bucket_start >= '2026-03-03Z'"))
+        connection.execute(text("UPDATE slo_bucket_1h SET total = 6 WHERE bucket_start = '2026-03-02 12:00Z'"))
+        days = connection.execute(
+            text("SELECT bucket_start = '2026-03-02Z', good, total, measured_s FROM slo_bucket_1d WHERE group_key = ''")
+        ).all()
+    assert [tuple(row) for row in days] == [(True, 14, 16, 600)]
