@@ -4,7 +4,7 @@ from analytics.slo.defaults import objective, objectives
 from analytics.slo.evaluate import SloStatus
 from analytics.slo.ingest import IngestReport, Measured, ingest, measure
 from analytics.slo.math import ErrorBudget
-from analytics.slo.model import Objective, SloState, SourceKind
+from analytics.slo.model import Objective, SloState
 from analytics.slo.report import SloReport, SloSummary, slo_report
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "SloState",
     "SloStatus",
     "SloSummary",
-    "SourceKind",
     "ingest",
     "measure",
     "objective",

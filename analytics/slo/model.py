@@ -34,15 +34,6 @@ class SloState(enum.StrEnum):
     EXHAUSTED = "exhausted"
 
 
-class SourceKind(enum.StrEnum):
-    """Where events are counted."""
-
-    PROMETHEUS = "prometheus"
-    POSTGRES = "postgres"
-    COMPOSITE = "composite"
-    """Nowhere: computed from other objectives."""
-
-
 # ---- Indicators ----
 
 
@@ -67,11 +58,6 @@ class PromEvents:
         if (self.good is None) == (self.bad is None):
             raise InputError("Give either the good or the bad events of an objective, not both and not neither.")
 
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.PROMETHEUS
-
 
 @dataclass(frozen=True, slots=True)
 class LatencyEvents:
@@ -84,11 +70,6 @@ class LatencyEvents:
     matchers: str = ""
     """Label matchers without braces, such as ``group="api"``."""
 
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.PROMETHEUS
-
 
 @dataclass(frozen=True, slots=True)
 class NativeLatencyEvents:
@@ -98,11 +79,6 @@ class NativeLatencyEvents:
     threshold: Decimal
     matchers: str = ""
 
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.PROMETHEUS
-
 
 @dataclass(frozen=True, slots=True)
 class BooleanEvents:
@@ -110,11 +86,6 @@ class BooleanEvents:
 
     metric: str
     matchers: str = ""
-
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.PROMETHEUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +96,6 @@ class RawRatio:
     """``{window}`` stands for the length of a bucket."""
     is_success: bool = False
     """Whether it is the share of good events; otherwise that of bad ones."""
-
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.PROMETHEUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +108,6 @@ class SqlEvents:
     """
 
     rows: str
-
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.POSTGRES
 
 
 class CompositeMode(enum.StrEnum):
@@ -175,11 +136,6 @@ class CompositeEvents:
 
     mode: CompositeMode
     members: tuple[Member, ...]
-
-    @property
-    def kind(self) -> SourceKind:
-        """Return where the events are counted."""
-        return SourceKind.COMPOSITE
 
 
 PromIndicator: TypeAlias = PromEvents | LatencyEvents | NativeLatencyEvents | BooleanEvents | RawRatio

@@ -80,34 +80,29 @@ class SloBucket5m(Base):
     origin: Mapped[Origin]
 
 
-class SloBucket1h(Base):
+class _Sums:
+    """Good and total events of one objective, or one group of it, summed over a longer span."""
+
+    slo_id: Mapped[str] = mapped_column(primary_key=True)
+    group_key: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))
+    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
+    good: Mapped[float] = mapped_column(Float(53))
+    total: Mapped[float] = mapped_column(Float(53))
+    measured_s: Mapped[float] = mapped_column(Float(53))
+    demo_total: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
+    """How much of ``total`` is demo history."""
+
+
+class SloBucket1h(_Sums, Base):
     """Sums of the 5-minute buckets in ``[bucket_start, +1 h)``."""
 
     __tablename__ = "slo_bucket_1h"
 
-    slo_id: Mapped[str] = mapped_column(primary_key=True)
-    group_key: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))
-    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
-    good: Mapped[float] = mapped_column(Float(53))
-    total: Mapped[float] = mapped_column(Float(53))
-    measured_s: Mapped[float] = mapped_column(Float(53))
-    demo_total: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
-    """How much of ``total`` is demo history."""
 
-
-class SloBucket1d(Base):
+class SloBucket1d(_Sums, Base):
     """Sums of the hours in ``[bucket_start, +24 h)`` of UTC; a trigger keeps them, nobody writes them."""
 
     __tablename__ = "slo_bucket_1d"
-
-    slo_id: Mapped[str] = mapped_column(primary_key=True)
-    group_key: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))
-    bucket_start: Mapped[datetime] = mapped_column(primary_key=True)
-    good: Mapped[float] = mapped_column(Float(53))
-    total: Mapped[float] = mapped_column(Float(53))
-    measured_s: Mapped[float] = mapped_column(Float(53))
-    demo_total: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
-    """How much of ``total`` is demo history."""
 
 
 class SloCorrection(Base):
