@@ -399,42 +399,33 @@ _DROP_EMPTY = text("""
                       AND b.bucket_start >= h.bucket_start AND b.bucket_start < h.bucket_start + interval '1 hour')
 """)
 
+_SPANS = """
+    SELECT p.place, r.packed, r.demo
+    FROM p
+    CROSS JOIN LATERAL (
+        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
+                          || float8send(measured_s), '') AS packed, {demo} AS demo
+        FROM {table}
+        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
+    WHERE p.kind IN ({kinds}) AND r.packed IS NOT NULL
+    UNION ALL"""
+"""Rows of one table, packed, for the spans that are read from it."""
+
+_OF_BUCKETS = "coalesce(sum(total) FILTER (WHERE origin = 'demo'), 0)"
+
 # An hour whose buckets were pruned stands in for a part of it, by its share of the hour.
-_PACKED = text("""
+_PACKED = text(
+    """
     WITH p AS MATERIALIZED (
         SELECT s.place, s.kind, w.slo_id, w.group_key, to_timestamp(s.since) AS since, to_timestamp(s.until) AS until
         FROM unnest(CAST(:places AS int[]), CAST(:kinds AS text[]), CAST(:since AS float8[]),
                     CAST(:until AS float8[])) AS s (place, kind, since, until)
         JOIN unnest(CAST(:ids AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS w (slo_id, group_key, ordinal)
-            ON w.ordinal = s.place + 1)
-    SELECT p.place, r.packed, r.demo
-    FROM p
-    CROSS JOIN LATERAL (
-        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
-                          || float8send(measured_s), '') AS packed, sum(demo_total) AS demo
-        FROM slo_bucket_1d
-        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
-    WHERE p.kind = 'd' AND r.packed IS NOT NULL
-    UNION ALL
-    SELECT p.place, r.packed, r.demo
-    FROM p
-    CROSS JOIN LATERAL (
-        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
-                          || float8send(measured_s), '') AS packed, sum(demo_total) AS demo
-        FROM slo_bucket_1h
-        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
-    WHERE p.kind = 'h' AND r.packed IS NOT NULL
-    UNION ALL
-    SELECT p.place, r.packed, r.demo
-    FROM p
-    CROSS JOIN LATERAL (
-        SELECT string_agg(timestamptz_send(bucket_start) || float8send(good) || float8send(total)
-                          || float8send(measured_s), '') AS packed,
-               coalesce(sum(total) FILTER (WHERE origin = 'demo'), 0) AS demo
-        FROM slo_bucket_5m
-        WHERE slo_id = p.slo_id AND group_key = p.group_key AND bucket_start >= p.since AND bucket_start < p.until) r
-    WHERE p.kind IN ('b', 'e') AND r.packed IS NOT NULL
-    UNION ALL
+            ON w.ordinal = s.place + 1)"""  # noqa: S608 - of the names below
+    + _SPANS.format(table="slo_bucket_1d", kinds="'d'", demo="sum(demo_total)")
+    + _SPANS.format(table="slo_bucket_1h", kinds="'h'", demo="sum(demo_total)")
+    + _SPANS.format(table="slo_bucket_5m", kinds="'b', 'e'", demo=_OF_BUCKETS)
+    + """
     SELECT p.place,
            timestamptz_send(p.since) || float8send(h.good * s.share) || float8send(h.total * s.share)
            || float8send(h.measured_s * s.share), h.demo_total * s.share
@@ -445,7 +436,8 @@ _PACKED = text("""
     WHERE p.kind = 'e'
       AND NOT EXISTS (SELECT FROM slo_bucket_5m b WHERE b.slo_id = h.slo_id AND b.group_key = h.group_key
                       AND b.bucket_start >= h.bucket_start AND b.bucket_start < h.bucket_start + interval '1 hour')
-""")
+"""
+)
 
 _ROW = np.dtype([("at", ">i8"), ("good", ">f8"), ("total", ">f8"), ("measured_s", ">f8")])
 """A packed row; the time in microseconds since PostgreSQL's epoch."""
