@@ -15,7 +15,17 @@ from analytics.core.errors import InputError
 
 OF_RUNS = ("run", "node_run", "node_attempt", "node_log", "run_event", "artifact")
 """Tables whose partitions follow the month in which a run was created."""
-PARTITIONED = ("audit_log", *OF_RUNS, "agent_run", "llm_call", "handoff", "event", "metric_sample")
+PARTITIONED = (
+    "audit_log",
+    *OF_RUNS,
+    "agent_run",
+    "llm_call",
+    "handoff",
+    "event",
+    "metric_sample",
+    "rollup_hour",
+    "rollup_day",
+)
 MONTHS_AHEAD = 3
 
 _LIKE = "INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS"

@@ -3,6 +3,8 @@
 from analytics.store.tables.agents import Agent, AgentRun, Handoff, LlmCall
 from analytics.store.tables.base import DEMO, LIVE, Base
 from analytics.store.tables.identity import ApiToken, AuditEntry, LoginFailure, User, UserSession
+from analytics.store.tables.insights import Insight, InsightFeedback, KpiThreshold, KpiThresholdRevision
+from analytics.store.tables.journeys import Context, Funnel
 from analytics.store.tables.mcp import McpServer, McpTool
 from analytics.store.tables.measurements import (
     Annotation,
@@ -12,6 +14,7 @@ from analytics.store.tables.measurements import (
     MetricSample,
 )
 from analytics.store.tables.projects import Project, Task, WorkItem
+from analytics.store.tables.rollups import RollupDay, RollupDirty, RollupHour
 from analytics.store.tables.runs import (
     ActiveRun,
     Artifact,
@@ -59,11 +62,17 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Blob",
+    "Context",
     "Cursor",
     "Document",
     "DocumentPage",
     "Event",
+    "Funnel",
     "Handoff",
+    "Insight",
+    "InsightFeedback",
+    "KpiThreshold",
+    "KpiThresholdRevision",
     "Lead",
     "LlmCall",
     "LoginFailure",
@@ -76,6 +85,9 @@ __all__ = [
     "NodeRun",
     "NodeWait",
     "Project",
+    "RollupDay",
+    "RollupDirty",
+    "RollupHour",
     "Run",
     "RunEnded",
     "RunEvent",

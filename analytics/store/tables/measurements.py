@@ -2,8 +2,9 @@
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Float, Index, text
+from sqlalchemy import CheckConstraint, Float, Index, Numeric, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from analytics.store.tables.base import Base, Created, Json, Origin, UuidKey
@@ -17,6 +18,7 @@ class Event(Base):
         Index("ix_event_at", "at", postgresql_using="brin"),
         Index("ix_event_kind_at", "kind", text("at DESC")),
         Index("ix_event_subject_at", "subject", text("at DESC")),
+        CheckConstraint("duration_ms >= 0", name="duration_ms"),
         {"postgresql_partition_by": "RANGE (at)"},
     )
 
@@ -29,6 +31,13 @@ class Event(Base):
     project_id: Mapped[uuid.UUID | None]
     props: Mapped[Json]
     origin: Mapped[Origin]
+    service: Mapped[str | None]
+    """Which service it used, for what it cost."""
+    duration_ms: Mapped[float | None] = mapped_column(Float(53))
+    cost_usd: Mapped[Decimal | None] = mapped_column(Numeric(14, 6))
+    """None when it is not known; never 0 for that."""
+    received_at: Mapped[Created]
+    """When Helmsight was told of it."""
 
 
 class Lead(Base):
@@ -41,6 +50,13 @@ class Lead(Base):
         Index("ix_lead_owner_status", "owner", "status"),
         Index("ix_lead_created_at_p_score", text("created_at DESC"), text("p_score DESC")),
         Index("ix_lead_email", "email", postgresql_where=text("email IS NOT NULL")),
+        Index(
+            "uq_lead_source_external_id",
+            "source",
+            "external_id",
+            unique=True,
+            postgresql_where=text("external_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UuidKey]
@@ -53,6 +69,9 @@ class Lead(Base):
     created_at: Mapped[Created]
     converted_at: Mapped[datetime | None]
     origin: Mapped[Origin]
+    external_id: Mapped[str | None]
+    """What its source calls it; one source uses it once."""
+    updated_at: Mapped[Created]
 
 
 class MetricSample(Base):
@@ -71,6 +90,9 @@ class MetricSample(Base):
     unit: Mapped[str]
     tags: Mapped[Json]
     origin: Mapped[Origin]
+    warning: Mapped[float | None] = mapped_column(Float(53))
+    """From where its sender warns, if it said so."""
+    critical: Mapped[float | None] = mapped_column(Float(53))
 
 
 class Annotation(Base):

@@ -1,0 +1,1 @@
+"""What PostgreSQL says of itself: slow statements, indexes, locks, input and output."""

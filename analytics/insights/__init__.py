@@ -1,0 +1,1 @@
+"""What stands out in the course of key figures: anomalies, regressions, forecasts, correlations."""

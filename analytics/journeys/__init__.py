@@ -1,0 +1,1 @@
+"""What people do: leads, messages, web and social events; funnels, paths and what a step costs."""
