@@ -52,10 +52,10 @@ def kpis() -> str:
     from analytics.kpi import registry  # noqa: PLC0415 - heavy, and only here
 
     rows = [
-        (f"`{k.id}`", k.title, k.group, k.unit, show(k.target), show(k.good), show(k.warning), show(k.critical), k.doc)
+        (f"`{k.id}`", k.title, k.group, k.unit, show(k.target), show(k.good), show(k.warning), k.doc)
         for k in registry()
     ]
-    head = ("Id", "Title", "Group", "Unit", "Target", "Good", "Warning", "Critical", "How it is computed")
+    head = ("Id", "Title", "Group", "Unit", "Target", "Good", "Warning", "How it is computed")
     return "# Key figures\n\nOne definition serves page, interface, alert and report.\n\n" + table(head, rows)
 
 

@@ -1,9 +1,10 @@
 """What a key figure is, and what a reading of one says. Nothing here reads anything."""
 
 import enum
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from analytics.core.clock import Interval
@@ -12,6 +13,7 @@ from analytics.core.errors import InputError
 MAX_POINTS = 60
 """The most points of a reading's trend."""
 
+_ALL_BOUNDS = 3
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _STEPS = (
     *(number * _MINUTE for number in (2, 5, 15, 30)),
@@ -62,11 +64,44 @@ class FactSource:
 
 
 @dataclass(frozen=True, slots=True)
+class CellSource:
+    """A figure computed from cells of the rollup: *value*, or *value* over *total*.
+
+    *value*, *total* and *samples* are names of ``analytics.kpi.cells.MEASURES``.
+    """
+
+    cut: str
+    """The kind of fact, such as ``agent_run``, or one cut of it, such as ``work_done.kind``, with its *key*."""
+    value: str
+    samples: str = "n"
+    """On how many facts the value rests."""
+    total: str | None = None
+    key: str = ""
+
+    @property
+    def part(self) -> str:
+        """Return which part of Helmsight answers."""
+        return "PostgreSQL"
+
+
+@dataclass(frozen=True, slots=True)
 class CounterSource:
     """A figure counted by Prometheus: the increase of *value*, or its share of the increase of *total*."""
 
     value: str
     total: str | None = None
+
+    @property
+    def part(self) -> str:
+        """Return which part of Helmsight answers."""
+        return "Prometheus"
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeSource:
+    """A gauge of Prometheus, averaged over time and summed over its series."""
+
+    value: str
 
     @property
     def part(self) -> str:
@@ -88,14 +123,47 @@ class QuantileSource:
         return "Prometheus"
 
 
-Source = FactSource | CounterSource | QuantileSource
+Source = FactSource | CellSource | CounterSource | GaugeSource | QuantileSource
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where a figure is on target, where good, and where a warning ends and critical begins; all, or none of them."""
+
+    target: float | None = None
+    good: float | None = None
+    warning: float | None = None
+
+    @property
+    def are_set(self) -> bool:
+        """Return whether there are any."""
+        return self.target is not None
+
+    def problem(self, direction: Direction) -> str | None:
+        """Return what is wrong with them for a figure of *direction*, or None."""
+        values = [value for value in (self.target, self.good, self.warning) if value is not None]
+        steps = [after - before for before, after in itertools.pairwise(values)]
+        problems = (
+            (len(values) < _ALL_BOUNDS, "needs a target, a bound of good and one of warning, or none of them"),
+            (not all(map(math.isfinite, values)), "needs bounds that are finite numbers"),
+            (direction is Direction.NEITHER, "has no better and no worse, so it takes no bounds"),
+            (
+                direction is Direction.LOWER and min(steps, default=0.0) <= 0,
+                "is better when lower, so its bounds must rise: target < good < warning",
+            ),
+            (
+                direction is Direction.HIGHER and max(steps, default=0.0) >= 0,
+                "is better when higher, so its bounds must fall: target > good > warning",
+            ),
+        )
+        return next((text for is_wrong, text in problems if is_wrong), None) if values else None
 
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
     """One key figure, defined once for page, API, alert and report.
 
-    Better than *target*, or equal: on target. Else as good as *good*: good. Else as good as *critical*: a warning.
+    Better than *target*, or equal: on target. Else as good as *good*: good. Else as good as *warning*: a warning.
     Else critical. Without a target a figure is only measured.
     """
 
@@ -103,21 +171,46 @@ class Kpi:
     title: str
     group: str
     unit: str
-    """``ratio`` (0 to 1), ``s``, ``usd``, ``count``, ``tokens``."""
+    """``ratio`` (0 to 1), ``s``, ``usd``, ``count``, ``tokens``, ``bytes``."""
     direction: Direction
     doc: str
     measure: Source
     target: float | None = None
     good: float | None = None
-    critical: float | None = None
+    warning: float | None = None
+    """Beyond it a value is critical."""
+    best: float | None = None
+    """The best value there can be, worth 100 points; None: 0 where lower is better, 1 for a ratio."""
+    weight: float = 1.0
+    """In the performance score, against the other figures; 0 keeps a figure out of it, as do missing bounds."""
+    dims: Mapping[str, str] = field(default_factory=dict)
+    """What it can be split by, such as ``agent``: the cut of the rollup, or the label of Prometheus, for each."""
+    revision: int = 0
+    """Of the bounds; 0: as shipped."""
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that are not in order, or given in part."""
-        bounds = [bound for bound in (self.target, self.good, self.critical) if bound is not None]
-        if len(bounds) not in {0, 3} or (bounds and self.direction is Direction.NEITHER):
-            raise InputError(f"{self.id} needs all of its thresholds and a direction, or none.")
-        if bounds != sorted(bounds, reverse=self.direction is Direction.HIGHER):
-            raise InputError(f"The thresholds of {self.id} are not in order.")
+        """Refuse bounds that are not in order, or given in part."""
+        problem = self.bounds.problem(self.direction)
+        if problem is not None:
+            raise InputError(f"{self.title} ({self.id}) {problem}.")
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return target, good and warning."""
+        return Bounds(self.target, self.good, self.warning)
+
+    @property
+    def ideal(self) -> float | None:
+        """Return the value worth 100 points: *best*, else what its direction and unit make the best there can be.
+
+        None for a figure without bounds. Never worse than the target.
+        """
+        if self.target is None or self.good is None:
+            return None
+        if self.direction is Direction.LOWER:
+            return min(self.best if self.best is not None else 0.0, self.target)
+        natural = 1.0 if self.unit == "ratio" else self.target + (self.target - self.good)
+        return max(self.best if self.best is not None else natural, self.target)
 
     @property
     def source(self) -> str:
@@ -125,20 +218,28 @@ class Kpi:
         return self.measure.part
 
     @property
-    def warning(self) -> float | None:
-        """Return where good ends and a warning begins."""
-        return self.good
+    def can_drill(self) -> bool:
+        """Return whether the rows behind it can be shown."""
+        return isinstance(self.measure, CellSource)
+
+    def with_bounds(self, bounds: Bounds, *, revision: int) -> "Kpi":
+        """Return the same figure with other bounds.
+
+        Raises:
+            InputError: If they are not in order, or given in part.
+        """
+        return replace(self, target=bounds.target, good=bounds.good, warning=bounds.warning, revision=revision)
 
     def rate(self, value: float | None) -> KpiState:
         """Return what *value* is worth."""
         if value is None:
             return KpiState.NO_DATA
-        if self.target is None or self.good is None or self.critical is None:
+        if self.target is None or self.good is None or self.warning is None:
             return KpiState.MEASURED
         for bound, state in (
             (self.target, KpiState.ON_TARGET),
             (self.good, KpiState.GOOD),
-            (self.critical, KpiState.WARNING),
+            (self.warning, KpiState.WARNING),
         ):
             if value <= bound if self.direction is Direction.LOWER else value >= bound:
                 return state
@@ -158,11 +259,40 @@ class KpiReading:
     measured_at: datetime | None
     """Up to when facts were read; None without a value."""
     interval: Interval
+    """What was really measured; of long ranges whole hours or days."""
     series: Sequence[tuple[datetime, float | None]] = ()
     """At most 60 points, each at the start of its step; None where nothing was seen."""
     previous: float | None = None
     """The value over the interval of the same length before."""
     includes_demo: bool = False
+    key: str = ""
+    """Of which agent, model, … it is, when the figure was split; empty for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class KpiPoint:
+    """One step of a series."""
+
+    start: datetime
+    value: float | None
+    """None where nothing was seen."""
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class KpiSeries:
+    """One key figure over time."""
+
+    kpi: Kpi
+    interval: Interval
+    """What was really measured: whole steps."""
+    step: timedelta
+    points: Sequence[KpiPoint]
+    """One for each step, in order of time."""
+    measured_at: datetime | None
+    """Up to when facts were read; None when the source is not there."""
+    includes_demo: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ _REGISTRY = (
         FactSource("run", "completed", "ended", total="ended"),
         target=0.99,
         good=0.95,
-        critical=0.90,
+        warning=0.90,
     ),
     Kpi(
         "run_p95",
@@ -60,7 +60,7 @@ _REGISTRY = (
         FactSource("run", "p95_s", "completed"),
         target=5,
         good=15,
-        critical=60,
+        warning=60,
     ),
     Kpi(
         "agent_runs",
@@ -81,7 +81,7 @@ _REGISTRY = (
         FactSource("agent_run", "completed", "ended", total="ended"),
         target=0.98,
         good=0.95,
-        critical=0.90,
+        warning=0.90,
     ),
     Kpi(
         "agent_cost",
@@ -102,7 +102,7 @@ _REGISTRY = (
         FactSource("llm_call", "succeeded", "n", total="n"),
         target=0.99,
         good=0.98,
-        critical=0.95,
+        warning=0.95,
     ),
     Kpi(
         "llm_tokens",
@@ -141,7 +141,7 @@ _REGISTRY = (
         FactSource("assessment", "completed", "n", total="n"),
         target=0.95,
         good=0.90,
-        critical=0.80,
+        warning=0.80,
     ),
     Kpi(
         "active_people",
@@ -171,7 +171,7 @@ _REGISTRY = (
         FactSource("system_cpu_ratio", "average", "n"),
         target=0.70,
         good=0.80,
-        critical=0.90,
+        warning=0.90,
     ),
     Kpi(
         "system_memory",
@@ -183,7 +183,7 @@ _REGISTRY = (
         FactSource("system_memory_ratio", "average", "n"),
         target=0.80,
         good=0.90,
-        critical=0.95,
+        warning=0.95,
     ),
     Kpi(
         "http_requests",
@@ -205,7 +205,7 @@ _REGISTRY = (
         QuantileSource("helmsight_http_request_duration_seconds", 0.95, _ASKED_BY_PEOPLE),
         target=0.2,
         good=0.5,
-        critical=1.0,
+        warning=1.0,
     ),
     Kpi(
         "http_errors",
@@ -217,7 +217,7 @@ _REGISTRY = (
         CounterSource(_FAILED_REQUESTS, total=_REQUESTS),
         target=0.001,
         good=0.005,
-        critical=0.01,
+        warning=0.01,
     ),
     Kpi(
         "cache_hits",
@@ -231,7 +231,7 @@ _REGISTRY = (
         ),
         target=0.95,
         good=0.85,
-        critical=0.75,
+        warning=0.75,
     ),
     Kpi(
         "db_wait_p95",
@@ -243,6 +243,6 @@ _REGISTRY = (
         QuantileSource("helmsight_db_connection_wait_seconds", 0.95),
         target=0.05,
         good=0.1,
-        critical=0.5,
+        warning=0.5,
     ),
 )

@@ -85,8 +85,8 @@ def detail(reading: KpiReading | None, filters: Filters) -> None:
         st.table(
             {
                 "Target": target_words(kpi) or formats.DASH,
-                "Warning from": formats.quantity(kpi.warning, kpi.unit) if kpi.warning is not None else formats.DASH,
-                "Critical from": formats.quantity(kpi.critical, kpi.unit) if kpi.critical is not None else formats.DASH,
+                "Warning from": formats.quantity(kpi.good, kpi.unit) if kpi.good is not None else formats.DASH,
+                "Critical from": formats.quantity(kpi.warning, kpi.unit) if kpi.warning is not None else formats.DASH,
                 "Before": formats.quantity(reading.previous, kpi.unit),
                 "Samples": formats.number(reading.samples),
             },
@@ -100,8 +100,8 @@ def _chart(reading: KpiReading, filters: Filters) -> Chart:
     kpi = reading.kpi
     lines = (
         (kpi.target, "Target", "target"),
-        (kpi.warning, "Warning from here", "warning"),
-        (kpi.critical, "Critical from here", "critical"),
+        (kpi.good, "Warning from here", "warning"),
+        (kpi.warning, "Critical from here", "critical"),
     )
     return Chart(
         alt=f"{kpi.title} over the {filters.span.words}; now {formats.quantity(reading.value, kpi.unit)}",

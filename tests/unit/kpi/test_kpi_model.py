@@ -17,8 +17,8 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCE = FactSource("run", "n", "n")
 
 
-def figure(direction: Direction, target: float | None, good: float | None, critical: float | None) -> Kpi:
-    return Kpi("x", "X", "g", "ratio", direction, "d", SOURCE, target, good, critical)
+def figure(direction: Direction, target: float | None, good: float | None, warning: float | None) -> Kpi:
+    return Kpi("x", "X", "g", "ratio", direction, "d", SOURCE, target, good, warning)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_figure_without_a_target_is_only_measured() -> None:
 
 
 def test_thresholds_out_of_order_or_in_part_are_refused() -> None:
-    for bounds in ((0.7, 0.8, 0.9), (0.9, None, None)):
+    for bounds in ((0.7, 0.8, 0.9), (0.9, 0.9, 0.8), (0.9, None, None)):
         with pytest.raises(InputError):
             figure(Direction.HIGHER, *bounds)
     with pytest.raises(InputError):
