@@ -1,1 +1,1 @@
-"""What people do: leads, messages, web and social events; funnels, paths and what a step costs."""
+"""What people do, from web, social, messages and leads: events taken in, funnels, paths, leads and what steps cost."""
