@@ -49,5 +49,8 @@ class Context(Base):
     project_id: Mapped[uuid.UUID | None]
     created_at: Mapped[Created]
     archived_at: Mapped[datetime | None]
+    last_read_at: Mapped[datetime | None]
+    """None: nobody ever read it."""
+    last_write_at: Mapped[datetime | None]
     props: Mapped[Json]
     origin: Mapped[Origin]

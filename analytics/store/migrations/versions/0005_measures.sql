@@ -153,6 +153,8 @@ CREATE TABLE context (
     project_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     archived_at timestamptz,
+    last_read_at timestamptz,
+    last_write_at timestamptz,
     props jsonb NOT NULL DEFAULT '{}'::jsonb,
     origin text NOT NULL DEFAULT 'live'
 );
