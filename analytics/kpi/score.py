@@ -6,9 +6,10 @@ that have data; it is at most 30 above the worst of them, so that one broken par
 adds up: the lost points of the figures, and those that the limit takes, are 100 less the score.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from analytics.core.clock import Interval
@@ -77,19 +78,16 @@ def points_of(kpi: Kpi, value: float | None) -> float | None:
     """Return the points, 0 to 100, that *value* earns; None without a value or without thresholds."""
     if value is None or not math.isfinite(value) or kpi.target is None or kpi.good is None or kpi.warning is None:
         return None
-    sign = -1.0 if kpi.direction is Direction.HIGHER else 1.0
+    nought = kpi.target + 2 * (kpi.warning - kpi.target)
+    best = kpi.target if kpi.ideal is None else kpi.ideal
+    values = (best, kpi.target, kpi.good, kpi.warning, nought)
     # Measured so that more is worse, whatever the direction.
+    sign = -1.0 if kpi.direction is Direction.HIGHER else 1.0
+    corners = [(sign * at, points) for at, points in zip(values, (FULL, TARGET, GOOD, WARNING, 0.0), strict=True)]
     badness = sign * value
-    bounds = [sign * bound for bound in (kpi.target, kpi.good, kpi.warning)]
-    best = _best(kpi, sign, bounds)
-    corners = [
-        (best, FULL),
-        *zip(bounds, (TARGET, GOOD, WARNING), strict=True),
-        (bounds[0] + 2 * (bounds[2] - bounds[0]), 0.0),
-    ]
-    if badness <= best:
-        return FULL if best < bounds[0] else TARGET
-    for (low, high_points), (high, low_points) in zip(corners, corners[1:], strict=False):
+    if badness <= corners[0][0]:
+        return FULL
+    for (low, high_points), (high, low_points) in itertools.pairwise(corners):
         if badness <= high:
             return high_points - (high_points - low_points) * (badness - low) / (high - low)
     return 0.0
@@ -97,7 +95,28 @@ def points_of(kpi: Kpi, value: float | None) -> float | None:
 
 def score_of(readings: Sequence[KpiReading]) -> Score:
     """Return the score of *readings*; figures without thresholds or weight take no part."""
-    raise NotImplementedError
+    graded = [reading for reading in readings if reading.kpi.target is not None and reading.kpi.weight > 0]
+    earned = {reading.kpi.id: points_of(reading.kpi, reading.value) for reading in graded}
+    weight_of_all = math.fsum(reading.kpi.weight for reading in graded)
+    weight = math.fsum(reading.kpi.weight for reading in graded if earned[reading.kpi.id] is not None)
+    parts = sorted((_part(reading, earned[reading.kpi.id], weight) for reading in graded), key=_by_loss)
+    known = [part for part in parts if part.points is not None]
+    coverage = weight / weight_of_all if weight_of_all else 0.0
+    mean = _mean(known)
+    value = _limited(mean, known) if coverage >= LEAST_COVERAGE else None
+    limit_lost = 0.0 if mean is None or value is None else mean - value
+    times = [part.reading.measured_at for part in known if part.reading.measured_at is not None]
+    return Score(
+        value=value,
+        mean=mean,
+        limited_by=min(known, key=_points) if limit_lost > 0 else None,
+        limit_lost=limit_lost,
+        coverage=coverage,
+        parts=parts,
+        interval=readings[0].interval if readings else None,
+        measured_at=min(times, default=None),
+        includes_demo=any(part.reading.includes_demo for part in known),
+    )
 
 
 def score_if(score: Score, values: Mapping[str, float]) -> float | None:
@@ -105,12 +124,17 @@ def score_if(score: Score, values: Mapping[str, float]) -> float | None:
 
     Figures without data stay out of it.
     """
-    raise NotImplementedError
+    if score.value is None:
+        return None
+    changed = [_valued(part, values) for part in score.parts if part.points is not None]
+    return _limited(_mean(changed), changed)
 
 
 def gain_of(score: Score, kpi_id: str, value: float) -> float | None:
     """Return how many points the score would gain if one figure had *value*; None when that is not known."""
-    raise NotImplementedError
+    after = score_if(score, {kpi_id: value})
+    is_part = any(part.kpi.id == kpi_id and part.points is not None for part in score.parts)
+    return None if after is None or score.value is None or not is_part else after - score.value
 
 
 def state_of(value: float | None) -> KpiState:
@@ -123,6 +147,27 @@ def state_of(value: float | None) -> KpiState:
     return KpiState.CRITICAL
 
 
-def _best(kpi: Kpi, sign: float, bounds: Sequence[float]) -> float:
-    """Return where 100 points begin, more being worse; without a best value, as far before the target as good is."""
-    return sign * kpi.best if kpi.best is not None else bounds[0] - (bounds[1] - bounds[0])
+def _part(reading: KpiReading, points: float | None, weight: float) -> Part:
+    share = 0.0 if points is None else reading.kpi.weight / weight
+    return Part(reading, points, share, lost=0.0 if points is None else share * (FULL - points))
+
+
+def _valued(part: Part, values: Mapping[str, float]) -> Part:
+    return part if part.kpi.id not in values else replace(part, points=points_of(part.kpi, values[part.kpi.id]))
+
+
+def _mean(known: Sequence[Part]) -> float | None:
+    return math.fsum(part.share * _points(part) for part in known) if known else None
+
+
+def _limited(mean: float | None, known: Sequence[Part]) -> float | None:
+    """Return *mean*, held to 30 above the worst figure; that is no limit unless one is critical."""
+    return None if mean is None else min(mean, FULL, min(map(_points, known)) + HEADROOM)
+
+
+def _points(part: Part) -> float:
+    return 0.0 if part.points is None else part.points
+
+
+def _by_loss(part: Part) -> tuple[bool, float]:
+    return part.points is None, -part.lost
