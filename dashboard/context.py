@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from analytics.core.clock import utc_now
 from analytics.core.settings import Settings, load_settings
+from analytics.live.cache import Caches
 from analytics.live.client import connect, connect_async
 from analytics.store.engine import make_async_engine, make_engine
 from dashboard.auth.sessions import SessionBook
@@ -45,6 +46,11 @@ class AppContext:
     def redis_async(self) -> AsyncRedis | None:
         """Return the client of Redis for asyncio, or None when no Redis is named."""
         return connect_async(self.settings) if self.settings.redis.url is not None else None
+
+    @cached_property
+    def caches(self) -> Caches:
+        """Return the caches of this process, shared with others where a Redis is named."""
+        return Caches(self.redis)
 
     @cached_property
     def door(self) -> "Door":
