@@ -1,0 +1,121 @@
+"""What was counted of some facts: of one hour or day, or of any number of them added up."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from analytics.rollup.sketch import People, Sketch
+
+EMPTY = Sketch()
+NOBODY = People()
+
+_N = TypeVar("_N", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Sums over facts of one kind; None where this kind of fact has no such measure.
+
+    A cell is never empty: where nothing was seen, there is no cell.
+    """
+
+    n: int
+    """How many facts; 1 or more."""
+    ok: int | None
+    """How many came to a good end."""
+    failed: int | None
+    """How many came to a bad end; those that have not ended, or were cancelled, are in neither."""
+    demo: int
+    """How many of them are demo history."""
+    newest: datetime
+    """Time of the newest fact."""
+    duration_n: int | None
+    """How many have a known duration."""
+    duration_s: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    """The sum of known costs; None when none of them is known, never 0 for that."""
+    priced: int | None
+    """How many have a known cost."""
+    value_n: int | None
+    """How many have a value: a sample's value, an agent's confidence, a lead's score, a work item's completion."""
+    value_sum: float | None
+    value_min: float | None
+    value_max: float | None
+    sketch: Sketch = EMPTY
+    """Distribution of durations in seconds; of values, for samples and leads."""
+    people: People = NOBODY
+    """The people; of events only."""
+
+    @property
+    def ended(self) -> int | None:
+        """Return how many came to an end, good or bad."""
+        return None if self.ok is None or self.failed is None else self.ok + self.failed
+
+    @property
+    def success_ratio(self) -> float | None:
+        """Return the share of the ended that ended well, 0 to 1; None when none has ended."""
+        return None if not self.ended or self.ok is None else self.ok / self.ended
+
+    @property
+    def mean_duration_s(self) -> float | None:
+        """Return the mean of known durations in seconds; None when none is known."""
+        return None if not self.duration_n or self.duration_s is None else self.duration_s / self.duration_n
+
+    @property
+    def mean_value(self) -> float | None:
+        """Return the mean of known values; None when none is known."""
+        return None if not self.value_n or self.value_sum is None else self.value_sum / self.value_n
+
+    @property
+    def tokens(self) -> int | None:
+        """Return input and output tokens together."""
+        return (
+            None if self.input_tokens is None or self.output_tokens is None else self.input_tokens + self.output_tokens
+        )
+
+    @property
+    def is_demo(self) -> bool:
+        """Return whether some of it is demo history."""
+        return self.demo > 0
+
+    def quantile(self, q: float) -> float | None:
+        """Return the quantile *q* (0 to 1) of what ``sketch`` holds, at most 4.4 % off; None when nothing is known."""
+        return self.sketch.quantile(q)
+
+    def distinct(self) -> int | None:
+        """Return about how many different people (1.6 % standard error); None for facts without people."""
+        return self.people.estimate() if self.people.packed else None
+
+    def __add__(self, other: "Cell") -> "Cell":
+        """Return the cell of the facts of both."""
+        return Cell(
+            n=self.n + other.n,
+            ok=_sum(self.ok, other.ok),
+            failed=_sum(self.failed, other.failed),
+            demo=self.demo + other.demo,
+            newest=max(self.newest, other.newest),
+            duration_n=_sum(self.duration_n, other.duration_n),
+            duration_s=_sum(self.duration_s, other.duration_s),
+            input_tokens=_sum(self.input_tokens, other.input_tokens),
+            output_tokens=_sum(self.output_tokens, other.output_tokens),
+            cost_usd=_sum(self.cost_usd, other.cost_usd),
+            priced=_sum(self.priced, other.priced),
+            value_n=_sum(self.value_n, other.value_n),
+            value_sum=_sum(self.value_sum, other.value_sum),
+            value_min=min(_known(self.value_min, other.value_min), default=None),
+            value_max=max(_known(self.value_max, other.value_max), default=None),
+            sketch=self.sketch.merge(other.sketch),
+            people=self.people.merge(other.people),
+        )
+
+
+def _known(*numbers: float | None) -> list[float]:
+    return [number for number in numbers if number is not None]
+
+
+def _sum(one: _N | None, other: _N | None) -> _N | None:
+    if one is None:
+        return other
+    return one if other is None else one + other
