@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from analytics.core.clock import floor_time
 from analytics.demo.chance import Chance, load
 from analytics.demo.company import Incident
-from analytics.demo.history import COLUMNS, History
 from analytics.demo.objectives import AGENT_RUNS, API_SLICES, MODEL_CALLS
+from analytics.demo.rows import COLUMNS, History
 from analytics.slo.ledger import Bucket
 from analytics.slo.model import BUCKET, WHOLE
 

@@ -1,7 +1,7 @@
 """The company of the demo: who works there, on what, and what went wrong. Invented, all of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 _SATURDAY = 5
@@ -15,6 +15,7 @@ class DemoModel:
     input_usd: float | None
     """For a million tokens; None where no price is known."""
     output_usd: float | None
+    provider: str = "demo-cloud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,22 @@ class Incident:
         return self.since <= at < self.until
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A deployment, and what it changed."""
+
+    title: str
+    service: str
+    at: datetime
+    slower: Mapping[str, float] = field(default_factory=dict)
+    """By how much runs take longer since then, by model."""
+    failing: Mapping[str, float] = field(default_factory=dict)
+    """By how much runs fail more often since then, by agent."""
+
+
 SMALL = DemoModel("demo-small", 0.15, 0.60)
 LARGE = DemoModel("demo-large", 3.00, 15.00)
-LOCAL = DemoModel("demo-local", None, None)
-PROVIDER = "demo"
+LOCAL = DemoModel("demo-local", None, None, provider="demo-on-premises")
 
 AGENTS: Sequence[DemoAgent] = (
     DemoAgent("demo-mailroom", "Mailroom", "mail", "Intake", "Receive", 0.8, 0.004),
@@ -149,6 +162,45 @@ def incidents(now: datetime) -> list[Incident]:
             {"api_availability": 0.06, "websocket_connection_success": 0.25, "cache_hit_rate": 0.60},
         ),
     ]
+
+
+def releases(now: datetime) -> list[Release]:
+    """Return the deployments of the thirty days before *now*, oldest first.
+
+    One makes the large model slower, one makes the table reader better; the last two surround the last incident.
+    """
+    wrong = incidents(now)[-1]
+    found = [
+        Release("Release 4.6.0 (demo)", "api", _workday(now - timedelta(days=26), hour=8)),
+        Release("Release 4.7.0 (demo)", "api", _workday(now - timedelta(days=16), hour=8)),
+        Release(
+            "Table reader 2.0 (demo)",
+            "agents",
+            _workday(now - timedelta(days=13), hour=7),
+            failing={"demo-tables": 0.3},
+        ),
+        Release(
+            "Model gateway 2.3.0 (demo)",
+            "agents",
+            _workday(now - timedelta(days=8), hour=7),
+            slower={LARGE.name: 1.7},
+        ),
+        Release("Release 4.7.1 (demo)", "api", wrong.since),
+        Release("Release 4.7.2 (demo)", "api", wrong.until),
+    ]
+    return sorted(found, key=lambda item: item.at)
+
+
+def runaway(now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when one agent summarised the same documents again and again; nobody noted it."""
+    began = _workday(now - timedelta(days=2), hour=14)
+    return began, began + timedelta(minutes=90)
+
+
+def stuck_job(now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when, one night, a job that hung kept the processor busy."""
+    began = (now - timedelta(days=6)).replace(hour=1, minute=0, second=0, microsecond=0)
+    return began, began + timedelta(hours=4)
 
 
 def _workday(moment: datetime, *, hour: int) -> datetime:

@@ -4,116 +4,42 @@ Rows come as tuples, by table, for COPY; nothing here touches the database.
 """
 
 import uuid
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import orjson
 
 from analytics.demo.chance import Chance
 from analytics.demo.company import (
     AGENTS,
     KINDS,
-    LEAD_SOURCES,
     OWNERS,
     PATH,
     PROJECTS,
-    PROVIDER,
     TASKS,
     DemoAgent,
     Incident,
+    Release,
+    runaway,
 )
+from analytics.demo.contexts import add_contexts
+from analytics.demo.journeys import add_journeys
+from analytics.demo.measures import add_measures
+from analytics.demo.rows import History, json_of
 
 DOCUMENTS_A_DAY = 70
-VISITS_A_DAY = 260
 _ATTEMPTS = 3
 _OUTAGE = "llm_api_success_rate"
 _UNANSWERED = "The model did not answer in three attempts."
 _REJECTED = "The document did not pass the checks of this step."
-_LEAD_STEPS = (
-    ("page_view", "web", 1.0),
-    ("post_liked", "social", 0.35),
-    ("download", "web", 0.45),
-    ("message_received", "message", 0.40),
-    ("meeting_booked", "web", 0.25),
-)
 _BY_ID = {agent.id: agent for agent in AGENTS}
 _DAY = timedelta(days=1)
-
-COLUMNS: Mapping[str, Sequence[str]] = {
-    "agent": ("id", "name", "icon", "team", "config", "created_at", "origin"),
-    "project": ("id", "name", "config", "created_at", "updated_at", "origin"),
-    "task": ("id", "project_id", "title", "status", "created_at", "finished_at", "origin"),
-    "agent_run": (
-        "id",
-        "started_at",
-        "finished_at",
-        "agent_id",
-        "project_id",
-        "parent_id",
-        "task_kind",
-        "status",
-        "confidence",
-        "input_tokens",
-        "output_tokens",
-        "cost_usd",
-        "error",
-        "origin",
-    ),
-    "llm_call": (
-        "id",
-        "at",
-        "agent_run_id",
-        "provider",
-        "model",
-        "ok",
-        "duration_ms",
-        "input_tokens",
-        "output_tokens",
-        "cost_usd",
-        "origin",
-    ),
-    "handoff": ("id", "at", "source_agent_id", "target_agent_id", "run_id", "ok", "origin"),
-    "lead": ("id", "email", "owner", "source", "status", "p_score", "created_at", "converted_at", "origin"),
-    "event": ("id", "at", "kind", "source", "subject", "project_id", "props", "origin"),
-    "work_item": (
-        "id",
-        "project_id",
-        "kind",
-        "title",
-        "owner",
-        "status",
-        "completion_ratio",
-        "created_at",
-        "finished_at",
-        "origin",
-    ),
-    "annotation": ("id", "at", "until", "kind", "title", "service", "origin"),
+_RUNAWAY = ("demo-summariser", 140)
+"""Who summarised again and again, and how often."""
+_SERVICES = {
+    "demo-reader": ("document.read", "ocr", "demo-ocr", 0.0045),
+    "demo-notifier": ("document.announced", "mail", "demo-mail", 0.0004),
 }
-"""Columns of the rows, in order, by table; tables stand in the order in which they are filled."""
-
-
-@dataclass(slots=True)
-class History:
-    """What happens in ``[since, until)``, as rows by table."""
-
-    chance: Chance
-    since: datetime
-    until: datetime
-    incidents: Sequence[Incident] = ()
-    rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, table: str, at: datetime, *values: Any) -> uuid.UUID:
-        """Add one row with an id for *at*, labelled as the demo's; return the id."""
-        row_id = self.chance.new_id(at)
-        self.rows[table].append((row_id, *values, "demo"))
-        return row_id
-
-    def outage_at(self, at: datetime) -> Incident | None:
-        """Return the incident in which models did not answer at *at*."""
-        return next((item for item in self.incidents if _OUTAGE in item.bad_ratio and item.covers(at)), None)
+"""Services that runs of agents use beside models: kind and source of the event, the service, what it costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +62,33 @@ class _Spent:
     is_ok: bool = True
 
 
-def company_history(chance: Chance, *, since: datetime, until: datetime, incidents: Sequence[Incident]) -> History:
+def company_history(
+    chance: Chance,
+    *,
+    since: datetime,
+    until: datetime,
+    incidents: Sequence[Incident] = (),
+    releases: Sequence[Release] = (),
+) -> History:
     """Return what the company did in ``[since, until)``."""
-    history = History(chance, since, until, incidents)
+    history = History(chance, since, until, incidents, releases)
     for agent in AGENTS:
         config = {"demo": True, "model": agent.model.name if agent.model else None}
-        row = (agent.id, agent.name, agent.icon, agent.team, _json(config), since, "demo")
+        row = (agent.id, agent.name, agent.icon, agent.team, json_of(config), since, "demo")
         history.rows["agent"].append(row)
     projects = _projects(history)
     for at in chance.times(since, until, a_day=DOCUMENTS_A_DAY):
         _document(history, at, chance.one_of(projects))
-    _leads(history, projects)
-    _visits(history)
+    _runaway(history, projects)
+    add_journeys(history)
+    add_contexts(history, projects)
     _work_items(history, projects)
+    add_measures(history)
     for incident in incidents:
         ends = (incident.since, incident.until)
         history.add("annotation", incident.since, *ends, "incident", incident.title, incident.service)
-    bad = incidents[-1]
-    history.add("annotation", bad.since, bad.since, None, "deploy", "Release 4.7.1 (demo)", "api")
-    history.add("annotation", bad.until, bad.until, None, "deploy", "Release 4.7.2 (demo)", "api")
+    for release in releases:
+        history.add("annotation", release.at, release.at, None, "deploy", release.title, release.service)
     return history
 
 
@@ -162,7 +96,7 @@ def _projects(history: History) -> list[uuid.UUID]:
     chance, made = history.chance, []
     for number, name in enumerate(PROJECTS):
         created = history.since + number * timedelta(hours=7)
-        config = _json({"demo": True, "languages": ["de", "en"]})
+        config = json_of({"demo": True, "languages": ["de", "en"]})
         project = history.add("project", created, f"{name} (demo)", config, created, created)
         made.append(project)
         for place, title in enumerate(TASKS):
@@ -186,23 +120,57 @@ def _document(history: History, at: datetime, project: uuid.UUID) -> None:
         if not chance.happens(share):
             continue
         agent = _BY_ID[agent_id]
-        ended = at + timedelta(seconds=round(chance.around(agent.took_s), 3))
-        if ended >= history.until:
+        work = _work(history, agent, at)
+        if work.ended >= history.until:
             return
-        work = _Work(agent, at, ended, chance.new_id(at))
         is_ok = _agent_run(history, work, project, kind, parent=None if before is None else before.run)
         if before is not None:
             history.add("handoff", at, at, before.agent.id, agent_id, before.run, is_ok)
         if not is_ok:
             return
         before = work
-        at = ended + timedelta(seconds=round(chance.around(0.4), 3))
+        at = work.ended + timedelta(seconds=round(chance.around(0.4), 3))
+
+
+def _work(history: History, agent: DemoAgent, at: datetime) -> _Work:
+    """Return a run that begins at *at* and takes as long as the releases until then make it."""
+    took_s = history.chance.around(agent.took_s)
+    for release in history.releases:
+        if agent.model is not None and release.at <= at:
+            took_s *= release.slower.get(agent.model.name, 1.0)
+    return _Work(agent, at, at + timedelta(seconds=round(took_s, 3)), history.chance.new_id(at))
+
+
+def _failing(history: History, work: _Work) -> float:
+    """Return the share of runs that fail, as releases left it."""
+    share = work.agent.failing
+    for release in history.releases:
+        if release.at <= work.at:
+            share *= release.failing.get(work.agent.id, 1.0)
+    return share
+
+
+def _runaway(history: History, projects: Sequence[uuid.UUID]) -> None:
+    """Add the runs of an agent that did the same work again and again: calls and cost rise for an hour and a half."""
+    name, count = _RUNAWAY
+    since, until = runaway(history.until)
+    project = history.chance.one_of(projects)
+    for place in range(count):
+        at = since + place * (until - since) / count
+        _agent_run(history, _work(history, _BY_ID[name], at), project, KINDS[0], parent=None)
 
 
 def _agent_run(history: History, work: _Work, project: uuid.UUID, kind: str, *, parent: uuid.UUID | None) -> bool:
     """Add one run with its model calls; return whether it went well."""
     spent = _model_calls(history, work)
-    is_ok = spent.is_ok and not history.chance.happens(work.agent.failing)
+    is_ok = spent.is_ok and not history.chance.happens(_failing(history, work))
+    if work.agent.id in _SERVICES:
+        kind_of_event, source, service, price = _SERVICES[work.agent.id]
+        took_ms = round((work.ended - work.at).total_seconds() * 800, 1)
+        props = {"demo": True, "agent_id": work.agent.id}
+        history.event(
+            work.at, kind_of_event, source, None, props, project=project, service=service, took_ms=took_ms, cost=price
+        )
     history.rows["agent_run"].append(
         (
             work.run,
@@ -229,7 +197,7 @@ def _model_calls(history: History, work: _Work) -> _Spent:
     model, chance = work.agent.model, history.chance
     if model is None:
         return _Spent()
-    outage = history.outage_at(work.at)
+    outage = history.incident_at(work.at, _OUTAGE)
     spent = _Spent(is_ok=False)
     for _ in range(_ATTEMPTS):
         is_ok = not chance.happens(outage.bad_ratio[_OUTAGE] if outage else 0.004)
@@ -239,50 +207,13 @@ def _model_calls(history: History, work: _Work) -> _Spent:
         if model.input_usd is not None and model.output_usd is not None:
             price = round((read * model.input_usd + written * model.output_usd) / 1e6, 6)
         took_ms = round((work.ended - work.at).total_seconds() * 900 * (0.5 + 0.5 * chance.rng.random()), 1)
-        call = (work.at, work.run, PROVIDER, model.name, is_ok, took_ms, read, written, price)
+        call = (work.at, work.run, model.provider, model.name, is_ok, took_ms, read, written, price)
         history.add("llm_call", work.at, *call)
         cost = None if price is None else round((spent.cost_usd or 0.0) + price, 6)
         spent = _Spent(spent.input_tokens + read, spent.output_tokens + written, cost, is_ok)
         if is_ok:
             break
     return spent
-
-
-def _leads(history: History, projects: Sequence[uuid.UUID]) -> None:
-    """Add leads and their way: visits, a download, a message; some become customers after days."""
-    chance, until = history.chance, history.until
-    for number, at in enumerate(chance.times(history.since, until, a_day=9)):
-        email, project = f"lead{number:04}@example.com", chance.one_of(projects)
-        moment = at
-        for kind, source, share in _LEAD_STEPS:
-            if moment < until and chance.happens(share):
-                _event(history, moment, kind, source, email, project=project)
-            moment += timedelta(hours=round(chance.around(9), 3))
-        score = round(float(chance.rng.beta(2, 3)), 3)
-        status, converted = "new", None
-        if moment < until:
-            status = "contacted" if chance.happens(0.5) else "qualified"
-            decided = moment + chance.around(3.0) * _DAY
-            if decided < until:
-                is_won = chance.happens(0.12 + 0.35 * score)
-                status, converted = ("won", decided) if is_won else ("lost", None)
-        owner, source = chance.one_of(OWNERS), chance.one_of(LEAD_SOURCES)
-        history.add("lead", at, email, owner, source, status, score, at, converted)
-
-
-def _visits(history: History) -> None:
-    """Add visits of people who are not leads."""
-    chance = history.chance
-    for at in chance.times(history.since, history.until, a_day=VISITS_A_DAY):
-        visitor = f"visitor{int(chance.rng.integers(900)):03}"
-        kind = chance.one_of(("page_view", "page_view", "page_view", "search", "share"))
-        _event(history, at, kind, "social" if kind == "share" else "web", visitor)
-
-
-def _event(
-    history: History, at: datetime, kind: str, source: str, subject: str, *, project: uuid.UUID | None = None
-) -> None:
-    history.add("event", at, at, kind, source, subject, project, _json({"demo": True}))
 
 
 def _work_items(history: History, projects: Sequence[uuid.UUID]) -> None:
@@ -299,7 +230,3 @@ def _work_items(history: History, projects: Sequence[uuid.UUID]) -> None:
                 status, share = "completed", 1.0
             title, owner = f"{kind.capitalize()} {number + 1:03} (demo)", chance.one_of(OWNERS)
             history.add("work_item", at, chance.one_of(projects), kind, title, owner, status, share, at, ended)
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    return orjson.dumps(value).decode()

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from analytics.demo.history import History
+from analytics.demo.rows import History
 from analytics.slo.defaults import objective
 from analytics.slo.model import (
     Budgeting,

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from analytics.demo.company import KINDS, OWNERS, WORKFLOW
-from analytics.demo.history import History
+from analytics.demo.rows import History
 from analytics.store.tables import Workflow, WorkflowVersion
 
 RUN_COLUMNS = (

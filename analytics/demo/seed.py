@@ -14,9 +14,10 @@ from analytics.demo import live
 from analytics.demo.alerts import demo_alerts
 from analytics.demo.buckets import demo_buckets
 from analytics.demo.chance import Chance
-from analytics.demo.company import incidents
-from analytics.demo.history import COLUMNS, History, company_history
+from analytics.demo.company import incidents, releases
+from analytics.demo.history import company_history
 from analytics.demo.objectives import OF_SLOS, add_objectives
+from analytics.demo.rows import COLUMNS, History
 from analytics.demo.runs import OF_RUNS, add_runs, stored_definition
 from analytics.slo import catalogue, ledger
 from analytics.slo.model import BUCKET
@@ -132,7 +133,7 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
 def _add_company(session: Session, seed: int, until: datetime) -> dict[str, int]:
     chance = Chance(seed)
     wrong = incidents(until)
-    history = company_history(chance, since=until - LENGTH, until=until, incidents=wrong)
+    history = company_history(chance, since=until - LENGTH, until=until, incidents=wrong, releases=releases(until))
     add_objectives(history, known=session.scalars(select(SloDefinition.slo_id)).all())
     connection = session.connection()
     columns = {**COLUMNS, **OF_SLOS}

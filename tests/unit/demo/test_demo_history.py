@@ -1,26 +1,31 @@
 """The company of the demo comes out the same, and looks like one."""
 
-from collections import Counter
+import statistics
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from analytics.demo.buckets import demo_buckets
 from analytics.demo.chance import Chance
-from analytics.demo.company import AGENTS, PATH, incidents
-from analytics.demo.history import COLUMNS, History, company_history
+from analytics.demo.company import AGENTS, LARGE, PATH, incidents, releases, runaway, stuck_job
+from analytics.demo.history import company_history
 from analytics.demo.live import _state_at
 from analytics.demo.objectives import OBJECTIVES
+from analytics.demo.rows import COLUMNS, History
 from analytics.slo.defaults import objectives
 from analytics.slo.ledger import Bucket
 from analytics.slo.model import CompositeEvents
 
 NOW = datetime(2026, 3, 18, 15, 20, tzinfo=UTC)
 SINCE = NOW - timedelta(days=30)
+ENDED = ("won", "lost")
 
 
 def history(seed: int = 7) -> History:
-    return company_history(Chance(seed), since=SINCE, until=NOW, incidents=incidents(NOW))
+    return company_history(Chance(seed), since=SINCE, until=NOW, incidents=incidents(NOW), releases=releases(NOW))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def buckets(company: History) -> list[Bucket]:
     return demo_buckets(company.chance, company, since=SINCE, until=NOW, incidents=incidents(NOW))
 
 
-def column(company: History, table: str, name: str) -> list[object]:
+def column(company: History, table: str, name: str) -> list[Any]:
     return [row[COLUMNS[table].index(name)] for row in company.rows[table]]
 
 
@@ -55,7 +60,9 @@ def test_nothing_happens_outside_the_thirty_days(company: History) -> None:
         ("agent_run", ("started_at", "finished_at")),
         ("llm_call", ("at",)),
         ("event", ("at",)),
-        ("lead", ("created_at", "converted_at")),
+        ("lead", ("created_at", "converted_at", "updated_at")),
+        ("context", ("created_at", "archived_at")),
+        ("metric_sample", ("at",)),
         ("work_item", ("created_at", "finished_at")),
         ("task", ("created_at", "finished_at")),
     ):
@@ -117,6 +124,108 @@ def test_buckets_of_model_calls_are_those_of_the_rows(company: History, buckets:
     calls = [bucket for bucket in buckets if bucket.slo_id == "llm_api_success_rate"]
     assert sum(bucket.total for bucket in calls) == len(company.rows["llm_call"])
     assert sum(bucket.good for bucket in calls) == sum(bool(value) for value in column(company, "llm_call", "ok"))
+
+
+def test_a_release_makes_the_large_model_slower_and_another_makes_an_agent_better(company: History) -> None:
+    slow = next(release for release in company.releases if release.slower)
+    better = next(release for release in company.releases if release.failing)
+    agents, begun, ended, status = (
+        column(company, "agent_run", name) for name in ("agent_id", "started_at", "finished_at", "status")
+    )
+    runs = list(zip(agents, begun, ended, status, strict=True))
+    large = {agent.id for agent in AGENTS if agent.model is LARGE}
+
+    def median_s(*, after: bool) -> float:
+        took = [(end - at).total_seconds() for who, at, end, _ in runs if who in large and (at >= slow.at) == after]
+        return float(statistics.median(took))
+
+    def failing(*, after: bool) -> float:
+        ended = [how for who, at, _, how in runs if who in better.failing and (at >= better.at) == after]
+        return ended.count("failed") / len(ended)
+
+    assert slow.slower == {LARGE.name: 1.7}
+    assert median_s(after=True) / median_s(after=False) == pytest.approx(1.7, rel=0.15)
+    assert failing(after=True) < 0.6 * failing(after=False)
+    assert {slow.title, better.title} <= set(column(company, "annotation", "title"))
+
+
+def test_an_agent_that_runs_away_costs_more_than_on_the_day_before(company: History) -> None:
+    since, until = runaway(NOW)
+    agents, begun = column(company, "agent_run", "agent_id"), column(company, "agent_run", "started_at")
+    summaries = [at for who, at in zip(agents, begun, strict=True) if who == "demo-summariser"]
+
+    def count(since: datetime, until: datetime) -> int:
+        return sum(since <= at < until for at in summaries)
+
+    day = timedelta(days=1)
+    assert count(since, until) > 10 * max(1, count(since - day, until - day))
+    assert not any(since <= at < until for at in column(company, "annotation", "at"))
+
+
+def test_people_take_steps_in_an_order_that_makes_sense(company: History) -> None:
+    names = COLUMNS["event"]
+    at, kind, subject = names.index("at"), names.index("kind"), names.index("subject")
+    ways: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(company.rows["event"], key=lambda row: row[at]):
+        ways[row[subject]].append(row[kind])
+    reached = [
+        {who for who, kinds in ways.items() if step in kinds}
+        for step in ("web.page_view", "web.pricing_view", "web.signup", "web.checkout", "web.purchase")
+    ]
+    assert all(len(more) > len(fewer) for more, fewer in pairwise(reached))
+    assert len(reached[-1]) > 10
+    assert all("web.checkout" in ways[who][: ways[who].index("web.purchase")] for who in reached[-1])
+    leads = set(column(company, "lead", "email"))
+    assert all("lead.created" in ways[email] for email in leads)
+    assert {"new", "contacted", "qualified", "won", "lost"} == set(column(company, "lead", "status"))
+
+
+def test_the_better_the_score_of_a_lead_the_likelier_it_is_won(company: History) -> None:
+    scores, statuses = column(company, "lead", "p_score"), column(company, "lead", "status")
+    ended = [(score, status == "won") for score, status in zip(scores, statuses, strict=True) if status in ENDED]
+    high = [won for score, won in ended if score >= 0.5]
+    low = [won for score, won in ended if score < 0.3]
+    assert statistics.mean(high) > 2 * statistics.mean(low)
+
+
+def test_services_cost_something_or_an_unknown_amount(company: History) -> None:
+    costs: dict[str, set[object]] = defaultdict(set)
+    for service, cost in zip(column(company, "event", "service"), column(company, "event", "cost_usd"), strict=True):
+        costs[str(service)].add(cost)
+    assert {"demo-ads", "demo-mail", "demo-ocr", "demo-payments", "demo-search", "demo-web"} <= set(costs)
+    assert costs["demo-social"] == {None}
+    assert not any(cost == 0 for found in costs.values() for cost in found)
+
+
+def test_contexts_hang_together_and_what_was_used_last_is_what_their_events_say(company: History) -> None:
+    names = COLUMNS["context"]
+    contexts = [dict(zip(names, row, strict=True)) for row in company.rows["context"]]
+    ids = {item["id"] for item in contexts}
+    assert {item["kind"] for item in contexts} == {"workspace", "task", "conversation"}
+    assert all(item["parent_id"] in ids for item in contexts if item["kind"] != "workspace")
+    assert any(item["last_read_at"] is None for item in contexts)
+    assert any(item["archived_at"] is not None for item in contexts)
+    events = zip(*(column(company, "event", name) for name in ("at", "kind", "subject")), strict=True)
+    read = {subject: at for at, kind, subject in events if kind == "context.read"}
+    assert all(item["last_read_at"] == read.get(item["id"]) for item in contexts)
+
+
+def test_the_host_was_measured_all_the_time_and_a_night_stands_out(company: History) -> None:
+    names, at, values = (column(company, "metric_sample", name) for name in ("name", "at", "value"))
+    cpu = {moment: value for name, moment, value in zip(names, at, values, strict=True) if name == "system_cpu_ratio"}
+    assert len(cpu) == 30 * 288 - 1
+    since, until = stuck_job(NOW)
+    assert all(value > 0.5 for moment, value in cpu.items() if since <= moment < until)
+    assert statistics.mean(cpu.values()) < 0.4
+    assert set(names) == {
+        "system_cpu_ratio",
+        "system_memory_ratio",
+        "system_disk_ratio",
+        "db_pool_used_ratio",
+        "db_pool_wait_ms",
+        "cache_hit_ratio",
+        "performance_score",
+    }
 
 
 def test_live_states_change_say_demo_and_are_the_same_for_all_who_ask() -> None:
