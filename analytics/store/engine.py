@@ -1,5 +1,6 @@
 """Engines and sessions: one transaction a scope, driver errors translated here and nowhere else."""
 
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -36,34 +37,82 @@ POOL_PROFILES = {
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """A pool at one moment."""
+    """A pool at one moment, and what happened in it since it was made."""
 
+    name: str
+    """``sync`` for threads, ``async`` for asyncio."""
     size: int
+    """Connections it keeps."""
+    most: int
+    """Connections it opens at the most; those beyond *size* are closed when they are given back."""
     checked_in: int
     checked_out: int
     overflow: int
+    """Connections open beyond *size* now."""
+    checkouts: int
+    """How often one was taken."""
+    opened: int
+    """How many were opened: at first use, beyond *size*, after their recycling, or in place of a dead one."""
+    invalid: int
+    """Connections found dead, or thrown away after an error."""
+    exhausted: int
+    """How often nobody gave one back in time, so that the caller got an error."""
+    wait_s: float
+    """Time all callers together waited for one, seconds."""
+
+    @property
+    def mean_wait_s(self) -> float | None:
+        """Return how long a caller waited on average, opening included; None when nobody asked."""
+        return self.wait_s / self.checkouts if self.checkouts else None
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Return the share of callers who got a connection that was open already, 0 to 1; None when nobody asked."""
+        return max(0.0, 1 - self.opened / self.checkouts) if self.checkouts else None
+
+    @property
+    def used(self) -> float | None:
+        """Return the share of the connections it may open that are taken now; None for what is no pool."""
+        return self.checked_out / self.most if self.most else None
 
 
-class _TimedQueuePool(QueuePool):
-    """A pool that tells how long callers waited for a connection."""
+class _Counted(QueuePool):
+    """A pool that counts what happens in it."""
+
+    label = "sync"
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._counting = threading.Lock()
+        self.checkouts = self.opened = self.invalid = self.exhausted = 0
+        self.wait_s = 0.0
 
     def _do_get(self) -> Any:
         started = time.perf_counter()
         try:
             return super()._do_get()
+        except exc.TimeoutError:
+            with self._counting:
+                self.exhausted += 1
+            raise
         finally:
-            DB_POOL_WAIT_SECONDS.labels("sync").observe(time.perf_counter() - started)
+            waited = time.perf_counter() - started
+            with self._counting:
+                self.checkouts += 1
+                self.wait_s += waited
+            DB_POOL_WAIT_SECONDS.labels(self.label).observe(waited)
+
+    def count(self, *, opened: int = 0, invalid: int = 0) -> None:
+        """Count connections that were opened, or thrown away."""
+        with self._counting:
+            self.opened += opened
+            self.invalid += invalid
 
 
-class _TimedAsyncQueuePool(AsyncAdaptedQueuePool):
+class _CountedAsync(_Counted, AsyncAdaptedQueuePool):
     """The same for asyncio."""
 
-    def _do_get(self) -> Any:
-        started = time.perf_counter()
-        try:
-            return super()._do_get()
-        finally:
-            DB_POOL_WAIT_SECONDS.labels("async").observe(time.perf_counter() - started)
+    label = "async"
 
 
 def driver_url(dsn: str) -> str:
@@ -87,7 +136,7 @@ def make_engine(settings: Settings, *, role: str) -> Engine:
     """Return a pooled engine for threads; *role* names the process in ``pg_stat_activity`` and in metrics."""
     engine = create_engine(
         driver_url(settings.dsn),
-        poolclass=_TimedQueuePool,
+        poolclass=_Counted,
         **_pool_arguments(settings),
         connect_args=_connect_arguments(settings, role),
     )
@@ -99,7 +148,7 @@ def make_async_engine(settings: Settings, *, role: str) -> AsyncEngine:
     """Return a pooled engine for asyncio."""
     engine = create_async_engine(
         driver_url(settings.dsn),
-        poolclass=_TimedAsyncQueuePool,
+        poolclass=_CountedAsync,
         **_pool_arguments(settings),
         connect_args=_connect_arguments(settings, role),
     )
@@ -108,17 +157,24 @@ def make_async_engine(settings: Settings, *, role: str) -> AsyncEngine:
 
 
 def pool_state(engine: Engine | AsyncEngine) -> PoolState:
-    """Return the pool's counts now, and set the gauges of ``/metrics`` to them."""
+    """Return the pool's counts now, and set the gauges of ``/metrics`` to them; all 0 for what is no pool of ours."""
     pool = engine.pool
-    if not isinstance(pool, QueuePool):
-        return PoolState(size=0, checked_in=0, checked_out=0, overflow=0)
+    name = "async" if isinstance(engine, AsyncEngine) else "sync"
+    if not isinstance(pool, _Counted):
+        return PoolState(name, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
     state = PoolState(
+        name=name,
         size=pool.size(),
+        most=pool.size() + pool._max_overflow,  # noqa: SLF001 - there is no other way to learn it
         checked_in=pool.checkedin(),
         checked_out=pool.checkedout(),
         overflow=max(0, pool.overflow()),
+        checkouts=pool.checkouts,
+        opened=pool.opened,
+        invalid=pool.invalid,
+        exhausted=pool.exhausted,
+        wait_s=pool.wait_s,
     )
-    name = "async" if isinstance(engine, AsyncEngine) else "sync"
     for label, value in (("in", state.checked_in), ("out", state.checked_out), ("overflow", state.overflow)):
         DB_POOL.labels(name, label).set(value)
     return state
@@ -204,6 +260,13 @@ def _connect_arguments(settings: Settings, role: str) -> dict[str, Any]:
 
 
 def _observe(engine: Engine, role: str) -> None:
+    def count(**events: int) -> None:
+        if isinstance(engine.pool, _Counted):
+            engine.pool.count(**events)
+
+    event.listen(engine, "connect", lambda *_: count(opened=1))
+    event.listen(engine, "invalidate", lambda *_: count(invalid=1))
+
     @event.listens_for(engine, "before_cursor_execute")
     def start(*arguments: Any) -> None:
         arguments[4]._helmsight_started = time.perf_counter()  # noqa: SLF001 - our own attribute on the context
