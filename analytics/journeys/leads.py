@@ -61,7 +61,7 @@ class Band:
 
 def list_leads(
     session: Session,
-    wanted: LeadFilter = LeadFilter(),  # noqa: B008 - frozen
+    wanted: LeadFilter = LeadFilter(),
     *,
     interval: Interval | None = None,
     before: tuple[datetime, uuid.UUID] | None = None,
