@@ -83,6 +83,11 @@ class StoreSettings(_Group):
         ge=timedelta(days=1),
         description="How long runs with their nodes, logs and artifacts are kept; whole months are dropped.",
     )
+    keep_facts: Duration = Field(
+        default=timedelta(days=400),
+        ge=timedelta(days=1),
+        description="How long runs and calls of agents, hand-overs and events are kept; whole months are dropped.",
+    )
 
 
 class RedisSettings(_Group):
