@@ -13,7 +13,7 @@ from analytics.demo.rows import History, json_of
 
 HOST_EVERY = timedelta(minutes=5)
 PARTS_EVERY = timedelta(minutes=15)
-CACHES: Mapping[str, float] = {"results": 0.93, "answers": 0.96, "sessions": 0.98, "leads": 0.84}
+CACHES: Mapping[str, float] = {"overview": 0.93, "metrics": 0.96, "pages": 0.98, "leads": 0.84}
 """Share of lookups that hit on a good day, by cache."""
 _CALM_S = 3600.0
 """How long noise keeps its direction."""
@@ -52,8 +52,8 @@ def _parts(history: History) -> None:
     slow = np.where(wrong["database_query_latency"], 3.0, 1.0)
     used = (0.06 + 0.11 * busy) * slow + 0.02 * _noise(history, starts, PARTS_EVERY)
     _add(history, starts, np.clip(used, 0.0, 1.0), name="db_pool_used_ratio", unit="ratio", tags={"pool": "sync"})
-    wait = 3.0 * (1 + busy) * slow**3 * np.exp(0.3 * _noise(history, starts, PARTS_EVERY))
-    _add(history, starts, wait, name="db_pool_wait_ms", unit="ms", tags={"pool": "sync"})
+    wait = 0.003 * (1 + busy) * slow**3 * np.exp(0.3 * _noise(history, starts, PARTS_EVERY))
+    _add(history, starts, wait, name="db_pool_wait_s", unit="s", tags={"pool": "sync"})
     for name, typical in CACHES.items():
         hits = typical + 0.02 * _noise(history, starts, PARTS_EVERY) - 0.35 * wrong["cache_hit_rate"]
         _add(history, starts, np.clip(hits, 0.0, 0.999), name="cache_hit_ratio", unit="ratio", tags={"cache": name})

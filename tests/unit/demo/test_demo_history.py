@@ -222,7 +222,7 @@ def test_the_host_was_measured_all_the_time_and_a_night_stands_out(company: Hist
         "system_memory_ratio",
         "system_disk_ratio",
         "db_pool_used_ratio",
-        "db_pool_wait_ms",
+        "db_pool_wait_s",
         "cache_hit_ratio",
         "performance_score",
     }
