@@ -3,6 +3,8 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,12 +54,18 @@ def outside_requests() -> list[str]:
 @pytest.fixture
 def context(browser: Browser, outside_requests: list[str]) -> Iterator[BrowserContext]:
     """A browser without memory of other tests; the test fails if a page of it asks another host for anything."""
+    with _context(browser, outside_requests) as context:
+        yield context
+    assert outside_requests == []
+
+
+@contextmanager
+def _context(browser: Browser, outside_requests: list[str]) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     context.set_default_timeout(20_000)
     context.on("request", lambda request: _note(request, outside_requests))
     yield context
     context.close()
-    assert outside_requests == []
 
 
 @pytest.fixture(scope="session")
@@ -75,19 +83,46 @@ def signed_in(context: BrowserContext, product: Product) -> Callable[..., Page]:
     """Open a page of the product as somebody of a role: ``signed_in(Role.VIEWER, "/slos")``."""
 
     def open_as(role: Role, path: str = "/") -> Page:
-        answer = context.request.post(
-            f"{product.url}/login",
-            form={"email": product.email(role), "password": PASSWORD, "next": "/"},
-            headers={"Origin": product.url},
-            max_redirects=0,
-        )
-        assert answer.status == 303, answer.text()
-        page = context.new_page()
-        page.goto(f"{product.url}{path}")
-        expect(page.get_by_test_id("stMain").get_by_role("heading", level=1)).to_be_visible()
-        return page
+        _sign_in(context, product, role)
+        return _open(context, f"{product.url}{path}")
 
     return open_as
+
+
+@pytest.fixture(scope="module")
+def known_readers(browser: Browser, product: Product) -> Iterator[Callable[[Role, str], Page]]:
+    """Open a page as somebody of a role who has been here before: signed in, with the programs of pages in the cache.
+
+    For tests that only look. Nobody's page asks another host for anything.
+    """
+    outside: list[str] = []
+    with ExitStack() as stack:
+
+        @cache
+        def context_of(role: Role) -> BrowserContext:
+            context = stack.enter_context(_context(browser, outside))
+            _sign_in(context, product, role)
+            return context
+
+        yield lambda role, path: _open(context_of(role), f"{product.url}{path}")
+    assert outside == []
+
+
+def _sign_in(context: BrowserContext, product: Product, role: Role) -> None:
+    answer = context.request.post(
+        f"{product.url}/login",
+        form={"email": product.email(role), "password": PASSWORD, "next": "/"},
+        headers={"Origin": product.url},
+        max_redirects=0,
+    )
+    assert answer.status == 303, answer.text()
+
+
+def _open(context: BrowserContext, address: str) -> Page:
+    page = context.new_page()
+    page.goto(address)
+    expect(page.get_by_test_id("stMain").get_by_role("heading", level=1)).to_be_visible()
+    return page
 
 
 @pytest.fixture
@@ -111,7 +146,8 @@ def findings_of() -> Callable[[Page], dict[str, list[str]]]:
     def findings(page: Page) -> dict[str, list[str]]:
         # What a chart drew last is mended in the frame after it.
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        violations = axe.run(page, options={"runOnly": {"type": "tag", "values": tags}})["violations"]
+        options = {"runOnly": {"type": "tag", "values": tags}, "resultTypes": ["violations"]}
+        violations = axe.run(page, options=options)["violations"]
         return {
             found["id"]: [str(element["target"]) for element in found["nodes"]]
             for found in violations
