@@ -308,7 +308,7 @@ def _upkeep(filled: Filled) -> dict[str, float]:
                     text("INSERT INTO rollup_dirty (source, hour) VALUES ('agent_run', :hour)"), {"hour": hour}
                 )
         taken.append(_once_ms(lambda: keep_up(filled.engine, now=filled.until), 1))
-        _insert(filled.engine, filled.until - timedelta(seconds=60), max(1, filled.rows // (DAYS * 1440)), 60.0)
+        insert_runs(filled.engine, filled.until - timedelta(seconds=60), max(1, filled.rows // (DAYS * 1440)), 60.0)
         passes.append(_once_ms(lambda: keep_up(filled.engine, now=filled.until), 1))
     with filled.engine.connect() as connection:
         events = connection.scalar(
@@ -387,10 +387,11 @@ def _fill(filled: Filled) -> None:
         length = min(timedelta(days=1), filled.until - start)
         count = round(filled.rows / (DAYS + 0.5) * (length / timedelta(days=1)))
         if count:
-            _insert(filled.engine, start, count, length.total_seconds())
+            insert_runs(filled.engine, start, count, length.total_seconds())
 
 
-def _insert(engine: Engine, since: datetime, count: int, length_s: float) -> None:
+def insert_runs(engine: Engine, since: datetime, count: int, length_s: float) -> None:
+    """Write *count* runs, evenly over the time from *since* on."""
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL synchronous_commit = off"))
         values = {"since": since, "count": count, "step": timedelta(seconds=length_s / count)}
