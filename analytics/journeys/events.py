@@ -352,7 +352,7 @@ def _props(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _unfit_reason(value: str) -> str:
     if _SURROGATE.search(value):
-        return "is not UTF-8"
+        return "holds bytes that are no text"
     return "holds a NUL character" if _NUL in value else "holds control characters"
 
 

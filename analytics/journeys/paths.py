@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
@@ -61,20 +61,4 @@ def paths(
         most: Kinds told apart at each step; the others are one.
         gap: So long without an event ends a visit.
     """
-    raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One event of the feed."""
-
-    id: str
-    at: datetime
-    kind: str
-    source: str
-    subject: str | None
-
-
-def list_kinds(session: Session, interval: Interval, *, most: int = 200) -> list[tuple[str, int]]:
-    """Return the kinds of event of *interval* with how many there were, those with most first."""
     raise NotImplementedError
