@@ -217,6 +217,8 @@ class EmbeddedPostgres:
             "shared_buffers": "128MB",
             "track_activity_query_size": "2048",
             "log_min_duration_statement": "1000",
+            "log_lock_waits": "on",
+            "track_io_timing": "on",
             "timezone": "UTC",
         } | self.settings
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
