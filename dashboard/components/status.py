@@ -64,6 +64,13 @@ AGENT_LOOKS: Mapping[str, Look] = {
     "error": Look("Error", ":material/error:", "red"),
     "offline": Look("Offline", ":material/power_off:", "gray"),
 }
+HEALTH_LOOKS: Mapping[str, Look] = {
+    "healthy": Look("Healthy", ":material/check_circle:", "green"),
+    "degraded": Look("Degraded", ":material/warning:", "orange"),
+    "failing": Look("Failing", ":material/error:", "red"),
+    "unsure": Look("Too few runs", ":material/hourglass_empty:", "gray"),
+    "quiet": Look("Did not run", ":material/bedtime:", "gray"),
+}
 PART_LOOKS: Mapping[str, Look] = {
     "up": Look("Up", ":material/check_circle:", "green"),
     "down": Look("Away", ":material/cloud_off:", "red"),
