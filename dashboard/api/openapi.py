@@ -83,6 +83,9 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     if operation.body_media_type == "multipart/form-data":
         form = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
         document["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    elif operation.bodies:
+        content = {media_type: {"schema": schema} for media_type, schema in operation.bodies.items()}
+        document["requestBody"] = {"required": True, "content": content}
     elif operation.body is not None:
         content = {operation.body_media_type: {"schema": _schema(operation.body, schemas, mode="validation")}}
         document["requestBody"] = {"required": True, "content": content}

@@ -193,6 +193,8 @@ class Operation:
     media_type: str = "application/json"
     """Of the answer."""
     body_media_type: str = "application/json"
+    bodies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON schemas by media type of bodies that the handler reads itself; for the OpenAPI document."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Request headers it reads, with what they mean; for the OpenAPI document."""
 
@@ -224,6 +226,8 @@ class Operation:
             _body=await _read_body(request, self.body) if self.body is not None else None,
         )
         answer = await self.handler(call)
+        if self.method != "GET":
+            await to_thread.run_sync(call.context.caches.invalidate, self.area)
         return answer if isinstance(answer, Response) else self._render(request, answer)
 
     def _render(self, request: Request, answer: Any) -> Response:

@@ -8,6 +8,7 @@ from starlette.routing import Route
 from dashboard.api import hooks
 from dashboard.api.areas import (
     documents,
+    events,
     mcp,
     numbers,
     people,
@@ -37,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *queue.OPERATIONS,
     *schedules.OPERATIONS,
     *documents.OPERATIONS,
+    *events.OPERATIONS,
     *mcp.OPERATIONS,
     *numbers.OPERATIONS,
     *slos.OPERATIONS,

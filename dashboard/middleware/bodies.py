@@ -11,10 +11,12 @@ from dashboard.api.problems import problem_of
 FORM_BYTES = 16 * 2**10
 JSON_BYTES = 2**20
 _MULTIPART_BYTES = 64 * 2**10
-_UPLOADS = ("/api/v1/documents", "/_stcore/upload_file")
+_UPLOADS = ("/api/v1/documents", "/api/v1/events/import", "/_stcore/upload_file")
 _FORMS = ("/login", "/logout", "/password")
 _HOOKS = "/hooks/"
 HOOK_BYTES = 256 * 2**10
+_EVENTS = "/api/v1/events"
+EVENTS_BYTES = 8 * 2**20
 
 
 class TooLargeError(InputError):
@@ -30,6 +32,8 @@ def limit_of(path: str, max_upload_bytes: int) -> int:
         return max_upload_bytes + _MULTIPART_BYTES
     if path.startswith(_HOOKS):
         return HOOK_BYTES
+    if path == _EVENTS:
+        return EVENTS_BYTES
     return FORM_BYTES if path in _FORMS else JSON_BYTES
 
 

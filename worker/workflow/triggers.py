@@ -4,6 +4,7 @@ An event starts at most one run of each trigger: its id is part of the run's ide
 locked, in order of their ids, before a run is stored, so that two identical deliveries come one after the other.
 """
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ ENGINE = "engine"
 
 _STEP = timedelta(minutes=5)
 _EVENT_ID_CHARACTERS = 120
+_DIGEST_CHARACTERS = 32
 _KINDS = ("webhook", "event", "alert")
 
 
@@ -325,7 +327,7 @@ def _started(
     session: Session, row: Row[Any], event: Event, seen: Mapping[str, Any], *, step: timedelta
 ) -> uuid.UUID | None:
     """Start the run of one trigger; None when it was started before or cannot be."""
-    key = f"event:{row.id}:{event.id[:_EVENT_ID_CHARACTERS]}"
+    key = f"event:{row.id}:{_named(event)}"
     known = session.scalar(
         text("SELECT run_id FROM run_key WHERE workflow_id = :workflow_id AND key = :key"),
         {"workflow_id": row.workflow_id, "key": key},
@@ -361,6 +363,13 @@ def _queue(
     )
     queued, _ = queue_in(session, find_target(session, row.workflow_id), new, step=step)
     return queued.run_id
+
+
+def _named(event: Event) -> str:
+    """Return what tells *event* from others: of a run's end the id of the run, else its source and id."""
+    if event.source == ENGINE:
+        return event.id
+    return hashlib.sha256(f"{event.source}\x1f{event.id}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def _refuse_endless(session: Session, event: Event) -> None:

@@ -1,7 +1,7 @@
 """What starts runs by itself: schedules, triggers, and events that are told of here."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,6 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, require_aware, utc_now
-from analytics.core.ids import new_id
 from analytics.store.paging import Page
 from analytics.store.queries import schedules as rows
 from analytics.store.queries.schedules import ScheduleRow, ScheduleTime, TriggerRow
@@ -19,7 +18,7 @@ from dashboard.auth.roles import Role
 from dashboard.streamlit_options import cookie_secret
 from worker.workflow import schedules, triggers
 from worker.workflow.schedules import ScheduleSpec
-from worker.workflow.triggers import Event, TriggerSpec
+from worker.workflow.triggers import TriggerSpec
 
 _MOST_TAGS = 20
 
@@ -88,16 +87,6 @@ class TriggerAsked(Asked):
     def spec(self) -> TriggerSpec:
         """Return it as the triggers want it."""
         return TriggerSpec(**{**dict(self), "tags": tuple(self.tags)})
-
-
-class EventAsked(Asked):
-    """Something that happened."""
-
-    id: str | None = Field(default=None, max_length=120, description="The same event has the same id; null: a new one.")
-    kind: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$", max_length=100, description="Such as `order.paid`.")
-    source: str = Field(default="api", max_length=100)
-    subject: str = Field(default="", max_length=200)
-    data: dict[str, Any] = Field(default_factory=dict)
 
 
 class PauseAsked(Asked):
@@ -278,30 +267,6 @@ async def delete_trigger(call: Call) -> None:
     await call.ask(triggers.delete_trigger, call.path("trigger_id"), requested_by=call.viewer.actor)
 
 
-async def tell_event(call: Call) -> Started:
-    """Start what waits for an event."""
-    body = call.body(EventAsked)
-    reserved = body.kind.partition(".")[0] == "run" or body.source == triggers.ENGINE
-    event = Event(
-        id=body.id or str(new_id()),
-        kind=f"api.{body.kind}" if reserved else body.kind,
-        source="api" if reserved else body.source,
-        subject=body.subject,
-        data=body.data,
-        at=utc_now(),
-    )
-
-    def work(session: Session) -> list[uuid.UUID]:
-        run_ids = triggers.raise_event(session, event, step=call.context.settings.worker.priority_step)
-        detail: Mapping[str, Any] = {"kind": event.kind, "runs": len(run_ids)}
-        call.record(session, "event.told", object_type="event", object_id=event.id, detail=detail)
-        return run_ids
-
-    run_ids = await call.ask(work)
-    await call.in_thread(call.context.door.wake, run_ids)
-    return Started(run_ids)
-
-
 async def _save_trigger(call: Call, trigger_id: uuid.UUID | None) -> TriggerSaved:
     spec = call.body(TriggerAsked).spec()
     saved = await call.ask(
@@ -354,7 +319,4 @@ OPERATIONS = (
     _changes("POST", f"{_TRIGGER}/rotate", rotate_trigger,
              "Give a webhook a new secret, which is in the answer, this once; the old one is not taken any more.",
              "change a webhook's secret", returns=TriggerSaved),
-    _changes("POST", "/events", tell_event,
-             "Tell of an event: each trigger that waits for it starts one run, however often it is told.",
-             "tell of an event", returns=Started, body=EventAsked, status=202),
 )  # fmt: skip
