@@ -56,6 +56,28 @@ SLO: dict[str, Bound | None] = {
     "page_minutes": None,
 }
 
+INSIGHTS: dict[str, Bound | None] = {
+    "anomaly_hit": (">=", 0.8),
+    "anomaly_false_per_day": ("<=", 0.02),
+    "anomaly_hit_gaussian": None,
+    "anomaly_hit_mad": None,
+    "us_per_point": ("<=", 30),
+    "regression_hit_1sigma": None,
+    "regression_hit_1.5sigma": None,
+    "regression_hit_2sigma": (">=", 0.95),
+    "regression_hit_3sigma": None,
+    "regression_hit_2sigma_real": None,
+    "regression_fp": ("<=", 0.05),
+    "regression_fp_real": None,
+    "regression_ms": ("<=", 5),
+    "forecast_mase_vs_seasonal_naive": ("<=", 0.8),
+    "forecast_mase_vs_seasonal_naive_made": None,
+    "forecast_mase_vs_seasonal_naive_real": None,
+    "forecast_inside_interval": None,
+    "forecast_ms": ("<=", 5),
+    "correlation_hit": None,
+    "correlation_false_per_family": None,
+}
 ROLLUP: dict[str, Bound | None] = {
     "rows": None,
     "overview_ms": None,

@@ -232,7 +232,8 @@ def _before(rows: Floats, first: float = np.nan) -> Floats:
 def _edge(edges: Floats, expected: Floats) -> Floats:
     """Return the edge against the usual value where it is known, else that of the values themselves."""
     relative = edges[_RESIDUAL] + expected
-    return np.where(np.isfinite(relative), relative, edges[0])
+    found: Floats = np.where(np.isfinite(relative), relative, edges[0])
+    return found
 
 
 def _confidence(views: Floats, envelope: _Envelope, unlearnt: NDArray[np.bool_], view: NDArray[np.intp]) -> Floats:
@@ -248,7 +249,8 @@ def _confidence(views: Floats, envelope: _Envelope, unlearnt: NDArray[np.bool_],
     start, mean_excess = tails[view].T
     beyond = np.maximum(distance[view, steps] - start, 0.0) / mean_excess
     often = _TAIL * np.exp(-np.where(np.isfinite(beyond), beyond, 0.0)) * views.size
-    return np.exp(-often)
+    found: Floats = np.exp(-often)
+    return found
 
 
 def _tail(distance: Floats) -> tuple[float, float]:

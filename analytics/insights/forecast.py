@@ -60,8 +60,9 @@ class _Trial:
 
 
 def forecast(values: Floats, *, season: int = 24, ahead: int = 24) -> Forecast | None:
-    """Return how *values* go on for *ahead* steps; None with less than two seasons before the first trial, or
-    when less than 30 % of the steps have a value.
+    """Return how *values* go on for *ahead* steps; None when too little is known.
+
+    That is less than two seasons before the first trial, or a value at less than 30 % of the steps.
 
     Args:
         values: By equal steps, oldest first; not a number where nothing was measured.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,10 @@ def shifts(
 ) -> list[Shift]:
     """Return where the level of *values* changed, oldest first.
 
-    The shape of the day, or of the week, is taken out first. Change points are those of the penalised kernel segmentation (RBF kernel,
-    penalty 2 ln n). Each is then tested by Welch's t of the levels on its two sides, with the number of steps corrected
-    for their memory, times the number of places it could have been at. A course that a straight line explains better
-    than steps has none.
+    The shape of the day, or of the week, is taken out first. Change points are those of the penalised kernel
+    segmentation (RBF kernel, penalty 2 ln n), moved to the best place near them. Each is then tested by Welch's t of
+    the levels on its two sides, with the number of steps corrected for their memory, times the number of places it
+    could have been at. A course that a straight line explains clearly better than steps has none.
 
     Args:
         values: By equal steps, oldest first, at most 1000; not a number where nothing was measured.
@@ -68,12 +69,12 @@ def shifts(
     if float(np.ptp(known)) <= 0:
         return []
     edges = _settled([0, *_change_points(known), known.size], known)
-    levels = [known[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    levels = [known[start:end] for start, end in pairwise(edges)]
     if len(levels) == 1 or _is_line(known, levels):
         return []
     left = memory(np.concatenate([level - level.mean() for level in levels]))
     found = []
-    for number, (before, after) in enumerate(zip(levels, levels[1:], strict=False), start=1):
+    for number, (before, after) in enumerate(pairwise(levels), start=1):
         end = edges[number + 1]
         until = None if end == known.size else int(places[end])
         shift = _shift(before, after, left, known.size, at=int(places[edges[number]]), until=until)
