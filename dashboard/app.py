@@ -41,7 +41,9 @@ from dashboard.middleware.groups import prepare_metrics
 from dashboard.middleware.headers import HeadersMiddleware
 from dashboard.middleware.identity import IdentityMiddleware
 from dashboard.middleware.requests import RequestMiddleware
+from dashboard.sampling import keep_sampling
 from dashboard.streamlit_options import adopt_loggers, apply_options
+from dashboard.warming import warm
 
 SCRIPT = Path(__file__).parent / "main.py"
 _FIRST_CHECK_S = 8.0
@@ -130,7 +132,12 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
         target=installed_bundles().warm, args=(stopping.is_set,), name="pack-bundles", daemon=True
     )
     packing.start()
-    tasks = [asyncio.create_task(context.schema.watch(), name="schema-watch")]
+    warming = threading.Thread(target=warm, args=(context, stopping), name="warm-caches", daemon=True)
+    warming.start()
+    tasks = [
+        asyncio.create_task(context.schema.watch(), name="schema-watch"),
+        asyncio.create_task(keep_sampling(context), name="sampling"),
+    ]
     gc.collect()
     gc.freeze()
     _log.info("dashboard_started", schema=context.schema.state.value)

@@ -36,7 +36,7 @@ from dashboard.api.health import Health, collect_health
 from dashboard.auth.roles import Role
 from dashboard.context import AppContext, get_context
 from dashboard.filters import Span
-from dashboard.reading import LIVE, MEMORY, Question
+from dashboard.reading import LIVE, MEMORY, Question, note_limit
 from worker.pictures import PagePicture
 from worker.pictures import page_picture as picture_of
 from worker.queues import QueueDepth, queue_depths
@@ -62,25 +62,35 @@ _FEW = 8
 _TREND = 40
 """As long as traffic of the same hour of the week is looked at."""
 
+_SLOS = ("slos", "slo-corrections", "annotations")
+"""Areas whose changes move objectives."""
+
 _questions: list[Question[..., Any]] = []
 
 
 def _cache(read: Callable[..., Any], fresh_for: timedelta) -> Any:
     mode: Any = "foreground" if fresh_for <= _SOON else "background"
     most = _FEWER_ENTRIES.get(read.__name__, _MOST_ENTRIES)
+    note_limit(read.__name__, most)
     return st.cache_resource(ttl=fresh_for, max_entries=most, show_spinner=False, refresh_mode=mode)(read)
 
 
 def question(
-    *, fresh_for: timedelta | None = None, part: str = "postgres", role: Role = Role.VIEWER, is_kept: bool = True
+    *,
+    fresh_for: timedelta | None = None,
+    part: str = "postgres",
+    role: Role = Role.VIEWER,
+    is_kept: bool = True,
+    tags: tuple[str, ...] = (),
 ) -> Callable[[Callable[Concatenate[AppContext, P], T]], Question[P, T]]:
     """Make a function a question; without *fresh_for* the range it is asked for decides how long answers stand.
 
-    An answer that is not kept is not shown again while its source is away.
+    An answer that is not kept is not shown again while its source is away. *tags* are what it rests on: areas of the
+    API whose changes void it in every process, and other tags of :mod:`analytics.live.cache`.
     """
 
     def make(read: Callable[Concatenate[AppContext, P], T]) -> Question[P, T]:
-        made = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role, is_kept=is_kept)
+        made = Question(read, cache=_cache, part=part, fresh_for=fresh_for, role=role, is_kept=is_kept, tags=tags)
         _questions.append(made)
         return made
 
@@ -90,7 +100,7 @@ def question(
 def forget_all() -> None:
     """Read everything anew the next time it is asked."""
     for question in _questions:
-        question.forget()
+        question.read_again()
 
 
 def probe(context: AppContext, part: str) -> bool:
@@ -124,14 +134,14 @@ def kpis(context: AppContext, span: Span) -> list[KpiReading]:
         return list(read_kpis(session, context.prom, span.interval()))
 
 
-@question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE, tags=_SLOS)
 def slos(context: AppContext) -> SloReport:
     """Return how the objectives stand over their period."""
     with session_scope(context.engine) as session:
         return slo_report(session, now=utc_now())
 
 
-@question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE, tags=_SLOS)
 def slo(context: AppContext, slo_id: str) -> SloStatus:
     """Return how one objective stands, with its groups and members."""
     with session_scope(context.engine) as session:
@@ -139,7 +149,7 @@ def slo(context: AppContext, slo_id: str) -> SloStatus:
         return slo_report(session, now=utc_now(), ids=[slo_id], group_keys=True).statuses[0]
 
 
-@question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE, tags=_SLOS)
 def slo_trends(context: AppContext) -> Mapping[str, Sequence[float | None]]:
     """Return the share of the budget left over the window of each objective, in a few steps, by id."""
     now = utc_now()
@@ -155,21 +165,21 @@ def slo_trends(context: AppContext) -> Mapping[str, Sequence[float | None]]:
     return {slo_id: [left for _, left in course.remaining] for slo_id, course in courses.items()}
 
 
-@question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE, tags=_SLOS)
 def slo_burn_down(context: AppContext, slo_id: str) -> BurnDown:
     """Return how the budget of one objective was spent."""
     with session_scope(context.engine) as session:
         return burn_down(session, slo_id, now=utc_now())
 
 
-@question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE, tags=_SLOS)
 def slo_forecast(context: AppContext, slo_id: str) -> Forecast:
     """Return how the budget of one objective goes on."""
     with session_scope(context.engine) as session:
         return look_ahead(session, slo_id, now=utc_now())
 
 
-@question(fresh_for=_MINUTE)
+@question(fresh_for=_MINUTE, tags=_SLOS)
 def slo_explained(context: AppContext, slo_id: str) -> BurnExplanation:
     """Return where the budget of one objective went."""
     with session_scope(context.engine) as session:

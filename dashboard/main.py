@@ -8,6 +8,7 @@ import streamlit as st
 
 from analytics.core.errors import HelmsightError
 from analytics.core.telemetry import PAGE_SECONDS
+from analytics.live.cache import read_anew
 from dashboard import data, guard
 from dashboard.auth.viewer import Viewer, current_viewer, require
 from dashboard.components import head, states
@@ -77,7 +78,8 @@ def _draw() -> None:
     if asked:
         data.forget_all()
     strip = st.container(key="outages")
-    guard.guarded(page.run if viewer.role >= spec.role else partial(_refuse, viewer, spec), name=spec.key)
+    with read_anew(is_asked=asked):
+        guard.guarded(page.run if viewer.role >= spec.role else partial(_refuse, viewer, spec), name=spec.key)
     outages = MEMORY.outages(guard.home())
     with strip:
         states.away(outages)

@@ -6,8 +6,8 @@ it answers with the last value it gave and since when the part is silent, so tha
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -25,6 +25,8 @@ T = TypeVar("T")
 LIVE = timedelta(seconds=2)
 """For what a reader watches move."""
 TIERS = (LIVE, *(timedelta(seconds=seconds) for seconds in (5, 10, 30, 60)))
+_SLOW = timedelta(seconds=30)
+"""What stands at least so long is read anew in every process when it is forgotten in one."""
 _REST_AFTER_FAILURE = timedelta(seconds=1)
 _MOST_KEPT = 512
 
@@ -124,6 +126,19 @@ class Memory:
 MEMORY = Memory()
 
 
+_limits: Counter[str] = Counter()
+
+
+def note_limit(name: str, most: int) -> None:
+    """Note that a cache of the question *name* keeps at most so many answers; a question may have several."""
+    _limits[name] += most
+
+
+def most_entries() -> Mapping[str, int]:
+    """Return the most answers that this process keeps of each question, by name."""
+    return dict(_limits)
+
+
 class Question(Generic[P, T]):
     """Something a page can ask: checked for the role, remembered for a while, honest about outages."""
 
@@ -136,6 +151,7 @@ class Question(Generic[P, T]):
         fresh_for: timedelta | None,
         role: Role,
         is_kept: bool = True,
+        tags: tuple[str, ...] = (),
     ) -> None:
         self.name = read.__name__
         self.__doc__ = read.__doc__
@@ -145,6 +161,8 @@ class Question(Generic[P, T]):
         self._is_kept = is_kept
         tiers = TIERS if fresh_for is None else (fresh_for,)
         self._cached = {tier: cache(self._reader(), tier) for tier in tiers}
+        self._is_slow = max(tiers) >= _SLOW
+        self._tags = (*tags, f"question:{self.name}") if self._is_slow else tags
 
     def _reader(self) -> Callable[..., _Stamped]:
         def read_now(home: str, *arguments: Any, **named: Any) -> _Stamped:  # noqa: ARG001 - part of the cache's key
@@ -169,7 +187,7 @@ class Question(Generic[P, T]):
         if resting is not None:
             return self._old(key, resting)
         try:
-            stamped: _Stamped = self._cached[self._tier(args)](home, *args, **kwargs)
+            stamped: _Stamped = self._cached[self._tier(args)](self._home(home), *args, **kwargs)
         except DependencyError as error:
             part = str(error.context.get("part", self._part))
             return self._old(key, MEMORY.failed(home, part, error.message))
@@ -180,9 +198,27 @@ class Question(Generic[P, T]):
         return Answer(stamped.value, stamped.read_at)
 
     def forget(self) -> None:
-        """Read anew the next time, because something was changed."""
+        """Read anew the next time, because something was changed; in other processes too if answers stand long."""
+        self.read_again()
+        if self._is_slow:
+            get_context().caches.invalidate(self._tags[-1])
+
+    def read_again(self) -> None:
+        """Read anew the next time, in this process, because somebody asked for it."""
         for cached in self._cached.values():
             cached.clear()
+
+    def warm(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Read now what somebody is likely to ask soon; for nobody in particular, so no role is checked.
+
+        Raises:
+            DependencyError: If what it reads from is away.
+        """
+        self._cached[self._tier(args)](self._home(get_context().started_at.isoformat()), *args, **kwargs)
+
+    def _home(self, home: str) -> str:
+        """Return *home*, which tells one process's context from another's, with the versions of what is read."""
+        return "|".join((home, *get_context().caches.versions(self._tags))) if self._tags else home
 
     def _tier(self, args: tuple[object, ...]) -> timedelta:
         if len(self._cached) == 1:

@@ -34,6 +34,45 @@ class MemoState:
     """Entries pushed out and asked for again while they would still have stood: what the bound costs."""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """One named cache of this process, counted since its start."""
+
+    name: str
+    holds: str
+    ttl: timedelta | None
+    """None where it differs from entry to entry."""
+    size: int
+    """Entries now."""
+    max_size: int
+    """The most entries it keeps."""
+    declared_size: int
+    """The bound it began with; it grows where entries are pushed out and asked for again."""
+    hits: int
+    """Lookups answered without reading, those that Redis answered included."""
+    shared_hits: int
+    """Of them, those that Redis answered."""
+    misses: int
+    evictions: int
+    expired: int
+    regrets: int
+    """Entries pushed out and asked for again while they would still have stood."""
+    invalidations: int
+    """Answers thrown away because what they rest on was changed."""
+    mean_compute_s: float | None
+    """Mean time to read an answer that was not there; None when none was."""
+
+    @property
+    def lookups(self) -> int:
+        """Return how often it was asked."""
+        return self.hits + self.misses
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Return the share of lookups that were hits, 0 to 1; None when nobody asked."""
+        return self.hits / self.lookups if self.lookups else None
+
+
 @dataclass(slots=True)
 class _Entry(Generic[T]):
     value: T

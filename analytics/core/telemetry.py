@@ -60,6 +60,9 @@ DB_POOL_WAIT_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS_S,
 )
 CACHE_LOOKUPS = Counter("helmsight_cache_lookups", "Lookups in a cache.", ["cache", "result"])
+CACHE_EVICTIONS = Counter("helmsight_cache_evictions", "Entries pushed out of a cache before their time.", ["cache"])
+CACHE_ENTRIES = Gauge("helmsight_cache_entries", "Entries of a cache of this process.", ["cache"])
+CACHE_MOST_ENTRIES = Gauge("helmsight_cache_most_entries", "The most entries a cache of this process keeps.", ["cache"])
 
 JOBS = Counter("helmsight_jobs", "Jobs by outcome.", ["job", "outcome"])
 JOB_SECONDS = Histogram("helmsight_job_duration_seconds", "Time of one job.", ["job"], buckets=LATENCY_BUCKETS_S)

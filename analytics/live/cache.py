@@ -32,7 +32,7 @@ from pydantic import TypeAdapter, ValidationError
 from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError, InvariantError
 from analytics.core.logging import get_logger
-from analytics.core.memo import Memo
+from analytics.core.memo import CacheStats, Memo
 from analytics.core.telemetry import CACHE_LOOKUPS
 from analytics.live.client import redis_errors
 
@@ -102,43 +102,6 @@ class Kept(Generic[T]):
     def is_hit(self) -> bool:
         """Return whether nothing had to be read."""
         return self.source != "computed"
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """One named cache of this process, counted since its start."""
-
-    name: str
-    holds: str
-    ttl: timedelta | None
-    """None where it differs from entry to entry."""
-    size: int
-    max_size: int
-    declared_size: int
-    """The bound it began with; it grows where entries are pushed out and asked for again."""
-    hits: int
-    """Lookups answered without reading, those that Redis answered included."""
-    shared_hits: int
-    """Of them, those that Redis answered."""
-    misses: int
-    evictions: int
-    expired: int
-    regrets: int
-    """Entries pushed out and asked for again while they would still have stood."""
-    invalidations: int
-    """Answers thrown away because what they rest on was changed."""
-    mean_compute_s: float | None
-    """Mean time to read an answer that was not there; None when none was."""
-
-    @property
-    def lookups(self) -> int:
-        """Return how often it was asked."""
-        return self.hits + self.misses
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Return the share of lookups that were hits, 0 to 1; None when nobody asked."""
-        return self.hits / self.lookups if self.lookups else None
 
 
 class HasCaches(Protocol):

@@ -20,12 +20,12 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from analytics.agents import agent_graph
 from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import HelmsightError
-from analytics.core.telemetry import WEBSOCKET_CONNECTIONS
 from analytics.live.agents import AgentStatus, agent_states
 from analytics.live.client import redis_errors
 from analytics.store.engine import driver_url, pool_state, session_scope, translated
 from analytics.store.queries.mcp import list_servers
 from analytics.store.queries.runs import list_workers, queue_state
+from dashboard.cache_stats import open_sockets
 from dashboard.context import AppContext
 from dashboard.readiness import SchemaState
 
@@ -303,15 +303,11 @@ def _overall(parts: tuple[PartHealth, ...]) -> HealthStatus:
 def _counts(context: AppContext) -> dict[str, float | None]:
     pool, async_pool = pool_state(context.engine), pool_state(context.async_engine)
     return {
-        "websocket_connections": _open_sockets(),
+        "websocket_connections": float(open_sockets()),
         "pool_size": float(pool.size + async_pool.size),
         "pool_checked_out": float(pool.checked_out + async_pool.checked_out),
         "pool_overflow": float(pool.overflow + async_pool.overflow),
     }
-
-
-def _open_sockets() -> float:
-    return float(sum(sample.value for family in WEBSOCKET_CONNECTIONS.collect() for sample in family.samples))
 
 
 def _redis_version(client: redis.Redis) -> str:

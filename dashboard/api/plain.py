@@ -1,6 +1,5 @@
 """Routes outside of the versioned API: ``/healthz`` for probes and ``/metrics`` for Prometheus."""
 
-import threading
 from importlib.metadata import version
 
 import orjson
@@ -10,13 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Match, Route
-from streamlit import runtime
 
 from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError
 from analytics.core.logging import get_logger
-from analytics.core.telemetry import CACHE_LOOKUPS, PAGE_SESSIONS, QUEUE_DEPTH
+from analytics.core.telemetry import QUEUE_DEPTH
 from analytics.store.engine import pool_state
+from dashboard.cache_stats import show_caches
 from dashboard.context import AppContext, get_context
 from dashboard.middleware.bundles import ASSETS
 from dashboard.readiness import SchemaState
@@ -24,8 +23,6 @@ from worker.queues import queue_depths
 
 _log = get_logger(__name__)
 _WORDS = {SchemaState.CURRENT: "ok", SchemaState.UNKNOWN: "degraded", SchemaState.WRONG: "wrong_schema"}
-_lookups: dict[tuple[str, str], float] = {}
-_lookups_lock = threading.Lock()
 
 
 async def healthz(_: Request) -> Response:
@@ -57,7 +54,7 @@ async def metrics(_: Request) -> Response:
 def _collect(context: AppContext) -> bytes:
     pool_state(context.engine)
     pool_state(context.async_engine)
-    _take_over_page_counts()
+    show_caches(context)
     if context.redis is not None:
         try:
             for depth in queue_depths(context.redis):
@@ -66,21 +63,6 @@ def _collect(context: AppContext) -> bytes:
             QUEUE_DEPTH.clear()
             _log.warning("queue_depths_not_read", reason=error.message)
     return generate_latest()
-
-
-def _take_over_page_counts() -> None:
-    """Carry what Streamlit counts, its connected tabs and lookups in its caches, over into our metrics."""
-    if not runtime.exists():
-        return
-    stats = runtime.get_instance().stats_mgr.get_stats(family_names=["active_sessions", "cache_lookups"])
-    PAGE_SESSIONS.set(sum(getattr(stat, "value", 0) for stat in stats.get("active_sessions", ())))
-    with _lookups_lock:
-        for stat in stats.get("cache_lookups", ()):
-            labels = getattr(stat, "labels", None) or {}
-            key = (labels.get("cache", ""), labels.get("result", ""))
-            seen = float(getattr(stat, "value", 0))
-            CACHE_LOOKUPS.labels(*key).inc(max(0.0, seen - _lookups.get(key, 0.0)))
-            _lookups[key] = seen
 
 
 async def favicon(_: Request) -> Response:

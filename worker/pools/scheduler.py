@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, exc, text
+from sqlalchemy.orm import Session
 
 from analytics.core.clock import utc_now
 from analytics.core.logging import correlated, get_logger
@@ -21,9 +22,11 @@ from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
 from analytics.demo import is_seeded, keep_alive
 from analytics.slo.ingest import ingest
 from analytics.sources.prometheus import PromClient
-from analytics.sources.system import record, sample_system
+from analytics.sources.store import StoreSampler
+from analytics.sources.system import Measurement, record, sample_system
 from analytics.store.engine import session_scope
 from analytics.store.partitions import ensure_partitions
+from analytics.store.queries.runs import queue_state
 from analytics.store.retention import clean_expired, drop_old_months
 from worker.catalog import QueueName
 from worker.doors.waking import Waker
@@ -99,6 +102,7 @@ def ticks(process: WorkerProcess) -> list[Tick]:
     settings, engine = process.settings, process.engine
     prom = PromClient(settings.prometheus.url, settings.prometheus.timeout) if settings.prometheus.url else None
     lease = settings.worker.lease
+    store = StoreSampler()
     return [
         Tick("tick_schedules", 2, lambda: _tick_schedules(process)),
         Tick("count_ended", 2, lambda: _count_ended(process)),
@@ -106,8 +110,8 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("raise_alerts", 60, lambda: raise_alerts(engine, process.redis, settings, now=utc_now())),
         Tick("reconcile", beat_s(lease), lambda: reconcile(engine, process.redis, grace=2 * lease / 3)),
         Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
-        Tick("sample_system", 30, lambda: _sample_system(process)),
-        Tick("sample_queues", 15, lambda: _sample_queues(process)),
+        Tick("sample_system", 30, lambda: _sample_system(process, store)),
+        Tick("sample_queues", 30, lambda: _sample_queues(process)),
         Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
         Tick("clean_expired", 3600, lambda: _clean_expired(process)),
@@ -181,16 +185,30 @@ def _clean_expired(process: WorkerProcess) -> None:
     clean_expired(process.engine, keep=settings.store.keep_runs, keep_keys=settings.worker.idempotency_ttl)
 
 
-def _sample_system(process: WorkerProcess) -> None:
+def _sample_system(process: WorkerProcess, store: StoreSampler) -> None:
     home = process.settings.home
     measurements = sample_system(home if home.is_dir() else Path("/"))
     with session_scope(process.engine) as session:
+        measurements += [*store.sample(session), *_sample_runs(session)]
         record(session, measurements, utc_now())
 
 
+def _sample_runs(session: Session) -> list[Measurement]:
+    state = queue_state(session)
+    counts = {"queued": state.queued, "running": state.running}
+    return [Measurement("runs_in_state", count, "runs", {"state": name}) for name, count in counts.items()]
+
+
 def _sample_queues(process: WorkerProcess) -> None:
-    for depth in queue_depths(process.redis):
+    depths = queue_depths(process.redis)
+    for depth in depths:
         QUEUE_DEPTH.labels(depth.name).set(depth.waiting)
+    with session_scope(process.engine) as session:
+        record(
+            session,
+            [Measurement("queue_waiting", depth.waiting, "jobs", {"queue": depth.name}) for depth in depths],
+            utc_now(),
+        )
 
 
 def _keep_demo_alive(process: WorkerProcess) -> None:

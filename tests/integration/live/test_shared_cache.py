@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from analytics.core.errors import DependencyError, InvariantError
+from analytics.core.memo import CacheStats
 from analytics.live import cache
-from analytics.live.cache import STRATEGIES, Caches, CacheStats, Kept, Strategy, cached, invalidate, read_anew, user_tag
+from analytics.live.cache import STRATEGIES, Caches, Kept, Strategy, cached, invalidate, read_anew, user_tag
 
 pytestmark = pytest.mark.integration
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from analytics.core.clock import utc_now
 from analytics.core.errors import InputError
+from analytics.sources.store import StoreSampler
 from analytics.sources.system import Measurement, record, sample_system
 from analytics.store.tables import MetricSample
 
@@ -34,3 +35,11 @@ def test_nothing_measured_keeps_nothing(session: Session) -> None:
 def test_a_time_without_zone_is_refused(session: Session) -> None:
     with pytest.raises(InputError, match="time zone"):
         record(session, [Measurement("x", 1, "s")], datetime.now(UTC).replace(tzinfo=None))
+
+
+def test_postgresql_is_asked_who_is_connected_and_how_much_it_found_in_memory(session: Session) -> None:
+    sampler = StoreSampler()
+    first = {(item.name, *item.tags.values()): item.value for item in sampler.sample(session)}
+    assert first["db_connections", "active"] == 1
+    assert 0 < first["db_connections_ratio",] < 1
+    assert ("db_buffer_hit_ratio",) not in first, "counted since long before"

@@ -7,9 +7,10 @@ import pytest
 from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError, NotFoundError, PolicyError
 from analytics.core.settings import Settings
+from analytics.live.cache import Caches
 from dashboard.auth.roles import Role
 from dashboard.auth.viewer import Viewer, set_test_viewer
-from dashboard.context import set_context
+from dashboard.context import get_context, set_context
 from dashboard.filters import Span
 from dashboard.reading import MEMORY, Answer, Memory, Outage, Question
 
@@ -19,6 +20,9 @@ class Place:
 
     settings = Settings()
     started_at = utc_now()
+
+    def __init__(self, client=None):
+        self.caches = Caches(client)
 
 
 class Kept:
@@ -162,3 +166,25 @@ def test_an_answer_without_outage_is_not_stale():
     now = utc_now()
     assert not Answer(1, now).is_stale
     assert Answer(1, now, Outage("redis", now, "gone")).is_stale
+
+
+def test_what_stands_long_is_read_anew_when_what_it_rests_on_changed_wherever_that_was():
+    calls = []
+    question = ask(lambda _: calls.append(1) or len(calls), fresh_for=timedelta(minutes=1), tags=("slos",))
+    assert [question().value, question().value] == [1, 1]
+    get_context().caches.invalidate("slos")
+    assert [question().value, question().value] == [2, 2]
+    get_context().caches.invalidate("leads")
+    assert question().value == 2
+    question.forget()
+    assert question().value == 3
+    question.read_again()
+    assert question().value == 4
+
+
+def test_a_question_can_be_read_ahead_by_nobody_in_particular():
+    calls = []
+    question = ask(lambda _, name: calls.append(name) or len(calls), role=Role.ADMIN)
+    question.warm("a")
+    with set_test_viewer(Viewer("a@example.org", "A", Role.ADMIN)):
+        assert (question("a").value, calls) == (1, ["a"])
