@@ -151,6 +151,14 @@ PAGES: tuple[PageSpec, ...] = (
         "Is work moving, and what needs me? Workers, slots, the backlog in its order, decisions and dead letters.",
     ),
     PageSpec(
+        "database",
+        "Database",
+        ":material/database:",
+        "Operate",
+        Role.OPERATOR,
+        "What does PostgreSQL spend its time on? Slow statements, indexes, locks, tables, with SQL to copy.",
+    ),
+    PageSpec(
         "admin",
         "Admin",
         ":material/admin_panel_settings:",

@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from dashboard.api import hooks
 from dashboard.api.areas import (
+    database,
     documents,
     events,
     mcp,
@@ -41,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *mcp.OPERATIONS,
     *numbers.OPERATIONS,
+    *database.OPERATIONS,
     *slos.OPERATIONS,
     *system.OPERATIONS,
     Operation(
