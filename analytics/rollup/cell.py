@@ -1,15 +1,15 @@
 """What was counted of some facts: of one hour or day, or of any number of them added up."""
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TypeVar
+from typing import Any
 
 from analytics.rollup.sketch import People, Sketch
 
 EMPTY = Sketch()
 NOBODY = People()
-
-_N = TypeVar("_N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +90,40 @@ class Cell:
 
     def __add__(self, other: "Cell") -> "Cell":
         """Return the cell of the facts of both."""
-        return Cell(
-            n=self.n + other.n,
-            ok=_sum(self.ok, other.ok),
-            failed=_sum(self.failed, other.failed),
-            demo=self.demo + other.demo,
-            newest=max(self.newest, other.newest),
-            duration_n=_sum(self.duration_n, other.duration_n),
-            duration_s=_sum(self.duration_s, other.duration_s),
-            input_tokens=_sum(self.input_tokens, other.input_tokens),
-            output_tokens=_sum(self.output_tokens, other.output_tokens),
-            cost_usd=_sum(self.cost_usd, other.cost_usd),
-            priced=_sum(self.priced, other.priced),
-            value_n=_sum(self.value_n, other.value_n),
-            value_sum=_sum(self.value_sum, other.value_sum),
-            value_min=min(_known(self.value_min, other.value_min), default=None),
-            value_max=max(_known(self.value_max, other.value_max), default=None),
-            sketch=self.sketch.merge(other.sketch),
-            people=self.people.merge(other.people),
-        )
+        return _added([self, other])
 
 
-def _known(*numbers: float | None) -> list[float]:
-    return [number for number in numbers if number is not None]
+def cell_of(row: Sequence[Any]) -> Cell:
+    """Return the cell in *row*: its numbers in the order of the fields, then the packed sketch and people."""
+    return _built(row[:-2], row[-2], row[-1])
 
 
-def _sum(one: _N | None, other: _N | None) -> _N | None:
-    if one is None:
-        return other
-    return one if other is None else one + other
+def summed(cells: Sequence[Cell]) -> Cell | None:
+    """Return the cell of the facts of all *cells*; None when there are none."""
+    if not cells:
+        return None
+    return cells[0] if len(cells) == 1 else _added(cells)
+
+
+def _added(cells: Sequence[Cell]) -> Cell:
+    columns = zip(*map(_NUMBERS_OF, cells), strict=True)
+    return _built(
+        [_add(name, column) for name, column in zip(_NUMBERS, columns, strict=True)],
+        b"".join([cell.sketch.packed for cell in cells]),
+        b"".join([cell.people.packed for cell in cells]),
+    )
+
+
+def _built(numbers: Sequence[Any], sketch: bytes | None, people: bytes | None) -> Cell:
+    every = [*numbers, Sketch.from_bytes(sketch), People.from_bytes(people)]
+    return Cell(*every)
+
+
+def _add(name: str, column: Sequence[Any]) -> Any:
+    known = [number for number in column if number is not None]
+    return _AS.get(name, sum)(known) if known else None
+
+
+_NUMBERS = tuple(field.name for field in fields(Cell))[:-2]
+_NUMBERS_OF = operator.attrgetter(*_NUMBERS)
+_AS: Mapping[str, Callable[[Iterable[Any]], Any]] = {"newest": max, "value_min": min, "value_max": max}

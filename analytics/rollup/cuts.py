@@ -14,7 +14,7 @@ LONGEST_PART = 200
 """Names are cut off after so many characters, so that a key fits into an index."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fact:
     """One kind of fact: rows of a table with a time, what is measured of them, and their cuts.
 
@@ -186,7 +186,12 @@ _FACTS = (
         time="finished_at",
         where="status IN ('completed', 'failed')",
         dims={"kind": "kind", "project": "project_id::text"},
-        cuts={"work_done": (), "work_done.kind": ("kind",), "work_done.project": ("project",)},
+        cuts={
+            "work_done": (),
+            "work_done.kind": ("kind",),
+            "work_done.project": ("project",),
+            "work_done.kind_project": ("kind", "project"),
+        },
         shown=("kind", "title", "owner", "status", "completion_ratio", "project_id", "created_at", "origin"),
         ok="status = 'completed'",
         failed="status = 'failed'",

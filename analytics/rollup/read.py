@@ -6,26 +6,48 @@ What is read, by the length of the interval:
 * up to 48 hours: cells by hour, both ends moved outward to the full hour;
 * beyond: cells by day (UTC), the start moved to the beginning of its day, and cells by hour for days not closed yet.
 
-Hours of a single key are kept for :data:`KEEP_ALL_HOURS`; before that, and where hours are asked for, raw rows answer.
+Hours of a single key are kept for ``tiers.KEEP_ALL_HOURS``; where older ones are asked for, raw rows answer.
 :func:`window` says what a reading really covers. Nothing seen is no cell, never a cell of zeros.
 """
 
+import functools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import Interval
-from analytics.rollup.cell import Cell
+from analytics.core.clock import Interval, floor_time, utc_now
+from analytics.core.errors import InputError
+from analytics.rollup.cell import Cell, cell_of, summed
+from analytics.rollup.cuts import CUTS, FACTS, fact_of, parts
+from analytics.rollup.sums import CELL, OF_CELLS, cells_select, dimension
+from analytics.rollup.tiers import DAY, HOUR, KEEP_HOURS, MINUTE, ceil_time, closed_by, thinned_by
 
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
 RAW_UP_TO = timedelta(hours=6)
 HOURS_UP_TO = timedelta(hours=48)
-KEEP_ALL_HOURS = timedelta(days=8)
+MOST_STEPS = 10_000
+MOST_ROWS = 1_000
+
+__all__ = [
+    "DAY",
+    "HOUR",
+    "Course",
+    "Covered",
+    "Want",
+    "drill",
+    "keys",
+    "read_many",
+    "series",
+    "total",
+    "totals",
+    "window",
+]
+
+_RAW, _HOURS, _DAYS = "raw", "hours", "days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +85,14 @@ class Course:
 
 def window(interval: Interval, *, now: datetime) -> Covered:
     """Return what a reading over *interval* really covers."""
-    raise NotImplementedError
+    if interval.length <= RAW_UP_TO:
+        return _covered(interval, interval.length, MINUTE)
+    if interval.length <= HOURS_UP_TO:
+        return _by_hour(interval)
+    since = floor_time(interval.since, DAY)
+    until = ceil_time(interval.until, HOUR if interval.until > closed_by(now) else DAY)
+    whole_days = max(1, round((until - since) / DAY)) * DAY
+    return _covered(Interval(since, until), whole_days, DAY)
 
 
 def totals(
@@ -74,30 +103,51 @@ def totals(
     keys: Sequence[str] | None = None,
     most: int | None = None,
     order: str = "n",
+    now: datetime | None = None,
 ) -> dict[str, Cell]:
     """Return the cell of every key of *cut*, greatest first: one query, one pass.
 
     Args:
         session: The open transaction.
         cut: Such as ``agent_run.agent``.
-        interval: From when to when.
+        interval: From when to when; see :func:`window`.
         keys: Only these.
         most: Only so many.
         order: The number to rank by: ``n``, ``failed``, ``duration_s``, ``cost_usd``, ``input_tokens``,
             ``output_tokens`` or ``value_sum``.
+        now: The present; default: the clock.
 
     Raises:
         InputError: If there is no such cut or order.
     """
-    raise NotImplementedError
+    fact = fact_of(cut)
+    if order not in _ORDERS:
+        raise InputError(f"Keys are not ranked by {order!r}; choose one of {', '.join(sorted(_ORDERS))}.")
+    now = now or utc_now()
+    covered = window(interval, now=now)
+    values = {
+        "cut": cut,
+        "source": f"rollup.{fact.source}",
+        "since": covered.interval.since,
+        "until": covered.interval.until,
+        "origin": covered.interval.since,
+        "step": max(covered.interval.length, MINUTE),
+        "keys": None if keys is None else list(keys),
+        "most": most,
+    }
+    how = _how(covered, covered.interval.since, has_key=bool(fact.cuts[cut]), now=now)
+    rows = session.execute(_totals_statement(how, cut, order, is_narrowed=keys is not None), values)
+    return {row[0]: cell_of(row[1:]) for row in rows}
 
 
-def total(session: Session, want: Want, interval: Interval) -> Cell | None:
+def total(session: Session, want: Want, interval: Interval, *, now: datetime | None = None) -> Cell | None:
     """Return the cell of one line over *interval*; None when nothing was seen."""
-    raise NotImplementedError
+    return read_many(session, [want], interval, with_before=False, now=now)[want].total
 
 
-def series(session: Session, want: Want, interval: Interval, *, step: timedelta) -> list[tuple[datetime, Cell | None]]:
+def series(
+    session: Session, want: Want, interval: Interval, *, step: timedelta, now: datetime | None = None
+) -> list[tuple[datetime, Cell | None]]:
     """Return one line step by step, each step at its start, oldest first; None where nothing was seen.
 
     Args:
@@ -105,11 +155,12 @@ def series(session: Session, want: Want, interval: Interval, *, step: timedelta)
         want: The line.
         interval: From when to when; moved outward to whole steps.
         step: A minute or more for up to six hours, else a multiple of an hour or of a day.
+        now: The present; default: the clock.
 
     Raises:
         InputError: If there is no such cut, or the step is not one of those.
     """
-    raise NotImplementedError
+    return list(read_many(session, [want], interval, step=step, with_before=False, now=now)[want].steps)
 
 
 def read_many(
@@ -119,6 +170,7 @@ def read_many(
     *,
     step: timedelta | None = None,
     with_before: bool = True,
+    now: datetime | None = None,
 ) -> dict[Want, Course]:
     """Return how each of *wants* went, all with one query.
 
@@ -128,16 +180,36 @@ def read_many(
         interval: From when to when; see :func:`window`.
         step: As for :func:`series`; None reads no steps.
         with_before: Whether to read the time before, too.
+        now: The present; default: the clock.
 
     Raises:
         InputError: If there is no such cut, or the step cannot be had.
     """
-    raise NotImplementedError
+    now = now or utc_now()
+    covered = _stepped(window(interval, now=now), interval, step)
+    start = covered.before.since if with_before else covered.interval.since
+    ways: dict[str, list[Want]] = {}
+    for want in dict.fromkeys(wants):
+        has_key = bool(fact_of(want.cut).cuts[want.cut])
+        ways.setdefault(_how(covered, start, has_key=has_key, now=now), []).append(want)
+    found: dict[Want, dict[datetime, Cell]] = {}
+    for how, lines in ways.items():
+        values = {
+            "since": start,
+            "until": covered.interval.until,
+            "origin": covered.interval.since,
+            "step": step or max(covered.interval.length, MINUTE),
+        }
+        rows = _raw_rows(session, lines, values) if how == _RAW else _cell_rows(session, how, lines, values)
+        for want, at, cell in rows:
+            found.setdefault(want, {})[at] = cell
+    starts = _starts(covered.interval, step)
+    return {want: _course(found.get(want, {}), covered, starts, with_before=with_before) for want in wants}
 
 
-def keys(session: Session, cut: str, interval: Interval) -> list[str]:
+def keys(session: Session, cut: str, interval: Interval, *, now: datetime | None = None) -> list[str]:
     """Return the keys of *cut* that were seen in *interval*, in alphabetical order."""
-    raise NotImplementedError
+    return sorted(totals(session, cut, interval, now=now))
 
 
 def drill(
@@ -165,4 +237,171 @@ def drill(
     Raises:
         InputError: If there is no such cut, or the limit is not 1 to 1,000.
     """
-    raise NotImplementedError
+    fact = fact_of(cut)
+    if not 1 <= limit <= MOST_ROWS:
+        raise InputError(f"At most {MOST_ROWS:,} rows are read at once, at least 1, not {limit}; nothing was read.")
+    dims = fact.cuts[cut]
+    given = dict(zip(dims, parts(key), strict=False)) if dims else {}
+    values = {"since": interval.since, "until": interval.until, "limit": limit, **given}
+    values |= {"at": after[0], "id": after[1]} if after else {}
+    rows = session.execute(_drill_statement(cut, is_first=after is None), values)
+    return [dict(row) for row in rows.mappings()]
+
+
+@functools.cache
+def _drill_statement(cut: str, *, is_first: bool) -> TextClause:
+    fact = fact_of(cut)
+    conditions = [f"{fact.time} >= :since", f"{fact.time} < :until", fact.where]
+    conditions += [f"{dimension(fact, dim)} = :{dim}" for dim in fact.cuts[cut]]
+    if not is_first:
+        conditions.append(f"({fact.time}, id) < (:at, :id)")
+    where = " AND ".join(f"({condition})" for condition in conditions)
+    return text(
+        f"SELECT id, {fact.time} AS at, {', '.join(fact.shown)} FROM {fact.table} WHERE {where}"  # noqa: S608
+        f" ORDER BY {fact.time} DESC, id DESC LIMIT :limit"
+    )
+
+
+def _covered(interval: Interval, compared: timedelta, step: timedelta) -> Covered:
+    return Covered(interval, Interval(interval.since - compared, interval.since), step)
+
+
+def _by_hour(interval: Interval) -> Covered:
+    since, until = floor_time(interval.since, HOUR), ceil_time(interval.until, HOUR)
+    return _covered(Interval(since, until), max(1, round(interval.length / HOUR)) * HOUR, HOUR)
+
+
+def _stepped(covered: Covered, interval: Interval, step: timedelta | None) -> Covered:
+    """Return what is covered when it is read in steps of *step*."""
+    if step is None:
+        return covered
+    if covered.step == DAY and step % DAY and not step % HOUR:
+        covered = _by_hour(interval)
+    if step < MINUTE or (covered.step != MINUTE and step % covered.step):
+        raise InputError(
+            f"An interval of {interval.length} is not read in steps of {step}; choose a minute or more for up to"
+            " six hours, else whole hours or days."
+        )
+    if covered.interval.length / step > MOST_STEPS:
+        raise InputError(f"More than {MOST_STEPS:,} steps are not read; choose a longer step than {step}.")
+    return covered
+
+
+def _how(covered: Covered, since: datetime, *, has_key: bool, now: datetime) -> str:
+    """Return where a reading from *since* on is answered from."""
+    if covered.step == MINUTE:
+        return _RAW
+    if covered.step == DAY:
+        return _DAYS
+    return _RAW if since < (thinned_by(now) if has_key else floor_time(now - KEEP_HOURS, DAY)) else _HOURS
+
+
+def _starts(interval: Interval, step: timedelta | None) -> list[datetime]:
+    if step is None:
+        return []
+    count = -(-interval.length // step)
+    return [interval.since + place * step for place in range(count)]
+
+
+def _course(
+    found: Mapping[datetime, Cell], covered: Covered, starts: Sequence[datetime], *, with_before: bool
+) -> Course:
+    since = covered.interval.since
+    current = [cell for at, cell in found.items() if at >= since]
+    return Course(
+        total=summed(current),
+        before=found.get(covered.before.since) if with_before else None,
+        steps=[(start, found.get(start)) for start in starts],
+    )
+
+
+def _raw_rows(
+    session: Session, wants: Sequence[Want], values: Mapping[str, Any]
+) -> Iterable[tuple[Want, datetime, Cell]]:
+    by_name = {(want.cut, want.key): want for want in wants}
+    cuts = tuple(cut for cut in CUTS if any(want.cut == cut for want in wants))
+    chosen = {f"keys_{place}": [want.key for want in wants if want.cut == cut] for place, cut in enumerate(cuts)}
+    for row in session.execute(_raw_statement(cuts), {**values, **chosen}):
+        want = by_name.get((row[0], row[1]))
+        if want is not None:
+            yield want, row[2], cell_of(row[3:])
+
+
+@functools.lru_cache(maxsize=256)
+def _raw_statement(cuts: tuple[str, ...]) -> TextClause:
+    """Return the select of *cuts*, as they stand in :data:`CUTS`, from raw rows; of each only its own keys."""
+    places = {cut: place for place, cut in enumerate(cuts)}
+    selects = []
+    for fact in FACTS.values():
+        own = tuple(cut for cut in cuts if cut in fact.cuts)
+        if own:
+            narrowed = " OR ".join(_key_is_one_of(cut, f"keys_{places[cut]}") for cut in own)
+            cells = cells_select(fact, own, f"AND ({narrowed})")
+            selects.append(f"SELECT cut, key, bucket_start, {CELL} FROM ({cells}) AS cells")  # noqa: S608
+    return text(" UNION ALL ".join(f"({select})" for select in selects))
+
+
+def _key_is_one_of(cut: str, name: str) -> str:
+    fact = fact_of(cut)
+    expressions = [dimension(fact, dim) for dim in fact.cuts[cut]]
+    if not expressions:
+        return f"CAST(:{name} AS text[]) IS NOT NULL"
+    return f"concat_ws(chr(31), {', '.join(expressions)}) = ANY(CAST(:{name} AS text[]))"
+
+
+def _cell_rows(
+    session: Session, how: str, wants: Sequence[Want], values: Mapping[str, Any]
+) -> Iterable[tuple[Want, datetime, Cell]]:
+    lines = {
+        "cuts": [want.cut for want in wants],
+        "keys": [want.key for want in wants],
+        "sources": [f"rollup.{CUTS[want.cut].source}" for want in wants],
+    }
+    for row in session.execute(_OF_HOURS if how == _HOURS else _OF_DAYS, {**values, **lines}):
+        yield wants[row[0] - 1], row[1], cell_of(row[2:])
+
+
+_LINES = """
+    SELECT line.place, CASE WHEN cell.bucket_start < :origin THEN :since
+        ELSE date_bin(CAST(:step AS interval), cell.bucket_start, :origin) END AS at, {of_cells}
+    FROM (
+        SELECT line.*, coalesce(cursor.position, '-infinity') AS closed
+        FROM unnest(CAST(:cuts AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]))
+            WITH ORDINALITY AS line (cut, key, source, place)
+        LEFT JOIN job_cursor AS cursor ON cursor.name = line.source
+    ) AS line
+    CROSS JOIN LATERAL ({cells}) AS cell
+    GROUP BY line.place, at
+"""
+_LINE_HOURS = """
+    SELECT * FROM rollup_hour WHERE cut = line.cut COLLATE "C" AND key = line.key COLLATE "C"
+        AND bucket_start >= :since AND bucket_start < :until
+"""
+_LINE_DAYS = """
+    SELECT * FROM rollup_day WHERE cut = line.cut COLLATE "C" AND key = line.key COLLATE "C"
+        AND bucket_start >= :since AND bucket_start < :until AND bucket_start < line.closed
+"""
+_OF_HOURS = text(_LINES.format(of_cells=OF_CELLS, cells=_LINE_HOURS))
+_OF_DAYS = text(
+    _LINES.format(of_cells=OF_CELLS, cells=f"{_LINE_DAYS} UNION ALL {_LINE_HOURS} AND bucket_start >= line.closed")
+)
+
+_ORDERS = {"n", "failed", "duration_s", "cost_usd", "input_tokens", "output_tokens", "value_sum"}
+
+
+@functools.lru_cache(maxsize=256)
+def _totals_statement(how: str, cut: str, order: str, *, is_narrowed: bool) -> TextClause:
+    narrowed = "AND key = ANY(CAST(:keys AS text[]))" if is_narrowed else ""
+    if how == _RAW:
+        cells = cells_select(fact_of(cut), (cut,), f"AND {_key_is_one_of(cut, 'keys')}" if is_narrowed else "")
+    else:
+        where = f"cut = :cut AND bucket_start >= :since AND bucket_start < :until {narrowed}"
+        cells = f"SELECT * FROM rollup_hour WHERE {where}"  # noqa: S608
+        if how == _DAYS:
+            closed = "(SELECT coalesce(max(position), '-infinity') FROM job_cursor WHERE name = :source)"
+            days = f"SELECT * FROM rollup_day WHERE {where}"  # noqa: S608
+            cells = f"{days} AND bucket_start < {closed} UNION ALL {cells} AND bucket_start >= {closed}"
+    return text(
+        f"SELECT key, {OF_CELLS} FROM ({cells}) AS cell GROUP BY key"  # noqa: S608
+        f" ORDER BY sum({order}) DESC NULLS LAST, key LIMIT :most"
+    )

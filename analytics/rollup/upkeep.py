@@ -4,16 +4,30 @@ Whoever writes facts marks their hours in the same transaction (triggers of the 
 their hours from the raw rows in one transaction, so that nothing is lost or counted twice when it is killed.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, TextClause, text
 
-CLOSE_AFTER = timedelta(hours=26)
-"""A day is closed so long after its end; later facts of it have the whole day summed again."""
+from analytics.core.clock import Interval, floor_time
+from analytics.core.errors import InputError
+from analytics.core.logging import get_logger
+from analytics.rollup.cuts import FACTS, SOURCES, Fact
+from analytics.rollup.sums import MEASURES, cells_select
+from analytics.rollup.tiers import DAY, DENSE, HOUR, KEEP_HOURS, ceil_time, closed_by, thinned_by
+from analytics.store.engine import session_scope
+from analytics.store.partitions import PARTITIONED, ensure_month, partitions_of
+
 LATE_EVERY = timedelta(minutes=10)
 """Closed days with late facts are summed again no more often than this, for each source."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOLD_EVERY = 10
+"""Of a backlog, every so many days are worth a line in the log."""
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +43,238 @@ class UpkeepReport:
     dropped_marks: int = 0
     """Marks of times of which no raw rows are kept any more; their cells stay as they are."""
 
+    def __add__(self, other: "UpkeepReport") -> "UpkeepReport":
+        """Return what both did."""
+        both = self.hours.keys() | other.hours.keys()
+        return UpkeepReport(
+            {source: self.hours.get(source, 0) + other.hours.get(source, 0) for source in both},
+            self.closed_days + other.closed_days,
+            self.late_days + other.late_days,
+            self.dropped_marks + other.dropped_marks,
+        )
+
 
 def keep_up(
-    engine: Engine,
-    *,
-    now: datetime,
-    late_every: timedelta = LATE_EVERY,
-    keep_hours: timedelta = timedelta(days=100),
+    engine: Engine, *, now: datetime, late_every: timedelta = LATE_EVERY, keep_hours: timedelta = KEEP_HOURS
 ) -> UpkeepReport:
     """Bring the cells in step with the facts.
 
     Safe to run twice, at once, and after having been killed at any point: marks are deleted in the transaction that
-    writes the cells. A backlog goes day by day, a transaction each.
+    writes the cells. A backlog goes day by day, the newest first, a transaction each.
 
     Args:
         engine: The store.
         now: The present.
-        late_every: How long to wait before a closed day is summed again; zero does it at once.
+        late_every: How long to wait before closed days are summed again; zero does it at once.
         keep_hours: Cells by hour are not written for days older than this.
 
     Raises:
         DependencyError: If PostgreSQL is away; what was summed before stays.
     """
-    raise NotImplementedError
+    done = UpkeepReport()
+    for source in SOURCES:
+        upkeep = _Upkeep(engine, source, now, keep_hours)
+        position, days = upkeep.begin(late_every)
+        for place, day in enumerate(days):
+            done += upkeep.sum_marked(day)
+            if place % _TOLD_EVERY == _TOLD_EVERY - 1:
+                _log.info("rollup catches up", source=source, day=day.date().isoformat(), left=len(days) - place - 1)
+        while position < closed_by(now):
+            done += upkeep.close(position)
+            position += DAY
+        upkeep.thin()
+    return done
 
 
 def rebuild(
     engine: Engine, *, since: datetime, until: datetime, sources: Sequence[str] | None = None, now: datetime
 ) -> UpkeepReport:
-    """Sum all hours of ``[since, until)`` again from the raw rows, as if all of them had been marked.
+    """Sum all hours that ``[since, until)`` touches again from the raw rows, as if all of them had been marked.
 
     Raises:
         InputError: If there is no such source, or the interval is reversed.
         DependencyError: If PostgreSQL is away; what was summed before stays.
     """
-    raise NotImplementedError
+    span = Interval(since, until)
+    unknown = set(sources or ()) - set(SOURCES)
+    if unknown:
+        raise InputError(
+            f"The rollup has no source {min(unknown)!r}, so nothing was rebuilt. There are: {', '.join(SOURCES)}."
+        )
+    values = {
+        "sources": list(sources or SOURCES),
+        "since": floor_time(span.since, HOUR),
+        "until": ceil_time(span.until, HOUR) - HOUR,
+    }
+    with session_scope(engine) as session:
+        session.execute(_MARK, values)
+    return keep_up(engine, now=now, late_every=timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Upkeep:
+    """The upkeep of the facts of one source; each method is a transaction, under the lock of the source."""
+
+    engine: Engine
+    source: str
+    now: datetime
+    keep_hours: timedelta
+
+    @property
+    def facts(self) -> list[Fact]:
+        """Return the facts whose hours are marked with the source."""
+        return [fact for fact in FACTS.values() if fact.source == self.source]
+
+    def begin(self, late_every: timedelta) -> tuple[datetime, list[datetime]]:
+        """Return the first day that is not closed, and the days with marks that are to be summed now, newest first."""
+        with session_scope(self.engine) as session:
+            connection = session.connection()
+            position = self._cursor(connection, "", at_first=closed_by(self.now))
+            late = self._cursor(connection, ".late", at_first=_EPOCH)
+            self._cursor(connection, ".thin", at_first=thinned_by(self.now))
+            days = connection.execute(_MARKED_DAYS, {"source": self.source}).scalars().all()
+            skips_closed = self.now - late < late_every
+            if any(day < position for day in days) and not skips_closed:
+                self._move(connection, ".late", self.now)
+        return position, [day for day in days if day >= position or not skips_closed]
+
+    def sum_marked(self, day: datetime) -> UpkeepReport:
+        """Sum the marked hours of *day*, all of it if it is closed."""
+        with session_scope(self.engine) as session:
+            connection = session.connection()
+            position = self._lock(connection)
+            return self._sum(connection, day, is_closed=day < position)
+
+    def close(self, day: datetime) -> UpkeepReport:
+        """Give *day*, the first that is not closed, its cells by day; another process may have done so."""
+        with session_scope(self.engine) as session:
+            connection = session.connection()
+            if self._lock(connection) != day:
+                return UpkeepReport()
+            report = self._sum(connection, day, is_closed=False)
+            if self._has_rows_of(connection, day):
+                self._write(connection, "rollup_day", Interval(day, day + DAY))
+            self._move(connection, "", day + DAY)
+        return replace(report, closed_days=1)
+
+    def thin(self) -> None:
+        """Delete cells by hour of sparse keys of closed days that are old enough."""
+        with session_scope(self.engine) as session:
+            connection = session.connection()
+            position = self._lock(connection)
+            until = min(position, thinned_by(self.now))
+            since = self._cursor(connection, ".thin")
+            if since < until:
+                keyed = [cut for fact in self.facts for cut, dims in fact.cuts.items() if dims]
+                connection.execute(_THIN, {"cuts": keyed, "since": since, "until": until, "dense": DENSE})
+                self._move(connection, ".thin", until)
+
+    def _sum(self, connection: Connection, day: datetime, *, is_closed: bool) -> UpkeepReport:
+        """Take the marks of *day* and sum their hours, and the day itself if it is closed."""
+        span = {"source": self.source, "since": day, "until": day + DAY}
+        marked = connection.execute(_TAKE_MARKS, span).scalars().all()
+        hours = sorted(set(marked))
+        if not hours:
+            return UpkeepReport()
+        if not self._has_rows_of(connection, day):
+            return UpkeepReport(dropped_marks=len(marked))
+        if is_closed:
+            self._write(connection, "rollup_day", Interval(day, day + DAY))
+        is_thin = is_closed and day < self._cursor(connection, ".thin")
+        if day >= floor_time(self.now - self.keep_hours, DAY):
+            for span_of_hours in [Interval(day, day + DAY)] if is_thin else _joined(hours):
+                self._write(connection, "rollup_hour", span_of_hours, of_dense=day if is_thin else None)
+        return UpkeepReport({self.source: len(hours)}, late_days=int(is_closed))
+
+    def _write(self, connection: Connection, table: str, span: Interval, *, of_dense: datetime | None = None) -> None:
+        """Write the cells of *span* again, from the raw rows; with *of_dense*, no keys that were sparse that day."""
+        ensure_month(connection, ["rollup_hour", "rollup_day"], span.since)
+        step = HOUR if table == "rollup_hour" else DAY
+        times = {"since": span.since, "until": span.until, "origin": span.since, "step": step}
+        for fact in self.facts:
+            connection.execute(_clear_statement(table), {"cuts": list(fact.cuts), **times})
+            dense = {} if of_dense is None else {"day": of_dense, "dense": DENSE, "whole": _whole_cuts(fact)}
+            connection.execute(_write_statement(table, fact, is_thin=bool(dense)), {**times, **dense})
+
+    def _has_rows_of(self, connection: Connection, day: datetime) -> bool:
+        """Tell whether raw rows of *day* are kept still."""
+        tables = {fact.table for fact in self.facts} & set(PARTITIONED)
+        months = [item.month for table in tables for item in partitions_of(connection, table) if item.is_attached]
+        return not tables or day >= min(months, default=self.now)
+
+    def _lock(self, connection: Connection) -> datetime:
+        """Wait until nobody else keeps up this source; return the first day that is not closed."""
+        connection.execute(_LIMITS)
+        connection.execute(_LOCK, {"name": f"helmsight.rollup.{self.source}"})
+        return self._cursor(connection, "")
+
+    def _cursor(self, connection: Connection, suffix: str, *, at_first: datetime | None = None) -> datetime:
+        name = f"rollup.{self.source}{suffix}"
+        if at_first is not None:
+            connection.execute(_FIRST, {"name": name, "position": at_first})
+        position: datetime = connection.execute(_POSITION, {"name": name}).scalar_one()
+        return position
+
+    def _move(self, connection: Connection, suffix: str, position: datetime) -> None:
+        connection.execute(_MOVE, {"name": f"rollup.{self.source}{suffix}", "position": position})
+
+
+def _joined(hours: Sequence[datetime]) -> Iterator[Interval]:
+    """Yield the spans that *hours*, in order, make up."""
+    since = until = hours[0]
+    for hour in hours:
+        if hour > until:
+            yield Interval(since, until)
+            since = hour
+        until = hour + HOUR
+    yield Interval(since, until)
+
+
+def _whole_cuts(fact: Fact) -> list[str]:
+    return [cut for cut, dims in fact.cuts.items() if not dims]
+
+
+@functools.cache
+def _write_statement(table: str, fact: Fact, *, is_thin: bool) -> TextClause:
+    columns = f"cut, key, bucket_start, {', '.join(MEASURES)}"
+    kept = (
+        "WHERE cut = ANY(CAST(:whole AS text[])) OR (cut, key) IN"
+        " (SELECT cut, key FROM rollup_day WHERE bucket_start = :day AND n >= :dense)"
+    )
+    return text(
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({cells_select(fact, tuple(fact.cuts))}) AS cells"  # noqa: S608
+        f" {kept if is_thin else ''}"
+    )
+
+
+@functools.cache
+def _clear_statement(table: str) -> TextClause:
+    return text(
+        f"DELETE FROM {table} WHERE cut = ANY(CAST(:cuts AS text[]))"  # noqa: S608 - one of our two tables
+        " AND bucket_start >= :since AND bucket_start < :until"
+    )
+
+
+_LIMITS = text("SELECT set_config('statement_timeout', '600s', true), set_config('work_mem', '64MB', true)")
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+_FIRST = text("INSERT INTO job_cursor (name, position) VALUES (:name, :position) ON CONFLICT DO NOTHING")
+_POSITION = text("SELECT position FROM job_cursor WHERE name = :name")
+_MOVE = text("UPDATE job_cursor SET position = :position, updated_at = now() WHERE name = :name")
+_MARKED_DAYS = text(
+    "SELECT DISTINCT date_bin('1 day', hour, 'epoch') AS day FROM rollup_dirty"
+    " WHERE source = :source AND hour BETWEEN '1970-01-01' AND '9000-01-01' ORDER BY day DESC"
+)
+_TAKE_MARKS = text(
+    "DELETE FROM rollup_dirty WHERE source = :source AND hour >= :since AND hour < :until RETURNING hour"
+)
+_MARK = text("""
+    INSERT INTO rollup_dirty
+    SELECT source, hour FROM unnest(CAST(:sources AS text[])) AS source,
+        generate_series(CAST(:since AS timestamptz), CAST(:until AS timestamptz), interval '1 hour') AS hour
+""")
+_THIN = text("""
+    DELETE FROM rollup_hour AS hours USING rollup_day AS days
+    WHERE hours.cut = ANY(CAST(:cuts AS text[])) AND hours.bucket_start >= :since AND hours.bucket_start < :until
+        AND days.cut = hours.cut AND days.key = hours.key
+        AND days.bucket_start = date_bin('1 day', hours.bucket_start, 'epoch') AND days.n < :dense
+""")

@@ -4,7 +4,7 @@ Nothing here holds up readers or writers: a partition is attached and detached b
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -74,10 +74,27 @@ def ensure_partitions(
     for _ in range(months_ahead):
         until = next_month(until)
     wanted = [
-        (f"{table}_y{month.year:04d}m{month.month:02d}", table, month)
+        (_name(table, month), table, month)
         for month in months_between(since or now, until)
         for table in _tables(connection)
     ]
+    return _make_missing(connection, wanted)
+
+
+def ensure_month(connection: Connection, tables: Sequence[str], month: datetime) -> list[str]:
+    """Make the partitions of *tables* for the month that *month* is in, where they are missing; return their names.
+
+    Safe to run twice and from several processes at once.
+    """
+    first = next(months_between(month, month))
+    return _make_missing(connection, [(_name(table, first), table, first) for table in tables])
+
+
+def _name(table: str, month: datetime) -> str:
+    return f"{table}_y{month.year:04d}m{month.month:02d}"
+
+
+def _make_missing(connection: Connection, wanted: Sequence[tuple[str, str, datetime]]) -> list[str]:
     if not {name for name, _, _ in wanted} - set(partition_names(connection)):
         return []
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('helmsight.partitions'))"))
