@@ -177,7 +177,7 @@ _OF = {
     "input_tokens": {"input_tokens": ("sum(input_tokens)", "sum(input_tokens)::bigint")},
     "output_tokens": {"output_tokens": ("sum(output_tokens)", "sum(output_tokens)::bigint")},
     "cost": {
-        "cost_usd": ("sum(cost)", f"least(sum(cost_usd), {_MOST_COST})"),
+        "cost_usd": ("sum(cost)", f"CASE WHEN sum(cost_usd) IS NOT NULL THEN least(sum(cost_usd), {_MOST_COST}) END"),
         "priced": ("count(cost)::int", "sum(priced)::int"),
     },
     "value": {
