@@ -158,7 +158,7 @@ def worst_part(whole: KpiReading, dim: str, parts: Sequence[KpiReading]) -> Caus
         return None
     value = whole.value
     part, rest = max(worse, key=lambda pair: abs(pair[1] - value))
-    kpi, key = whole.kpi, part.key.replace(_SEPARATOR, ", ")
+    kpi, key = whole.kpi, part.key.replace(_SEPARATOR, ", ") or "that is not named"
     name = dim.replace("_", " ")
     return Cause(
         rule="worst_part",
