@@ -5,7 +5,7 @@ from analytics.kpi.read import read_kpis
 from analytics.kpi.registry import kpi, registry
 from analytics.kpi.series import kpi_series, many_series
 from analytics.kpi.split import kpi_rows, read_by
-from analytics.kpi.summary import Summary, summary
+from analytics.kpi.summary import MetricSummary, Summary, summary
 from analytics.kpi.thresholds import effective, reset_thresholds, set_thresholds
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "KpiReading",
     "KpiSeries",
     "KpiState",
+    "MetricSummary",
     "Summary",
     "effective",
     "kpi",

@@ -17,7 +17,7 @@ _ALL_BOUNDS = 3
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _STEPS = (
     *(number * _MINUTE for number in (2, 5, 15, 30)),
-    *(number * _HOUR for number in (1, 2, 3, 6, 12)),
+    *(number * _HOUR for number in (1, 2, 3, 4, 6, 12)),
     *(number * _DAY for number in (1, 2, 7)),
 )
 
@@ -43,24 +43,6 @@ class KpiState(enum.StrEnum):
     """The source answered, and nothing was seen."""
     NO_SOURCE = "no_source"
     """The source is not there, or does not keep this figure in the way asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class FactSource:
-    """A figure counted from rows of PostgreSQL.
-
-    The value is *value*, or *value* over *total*; both are columns of the fact table, as is *samples*.
-    """
-
-    table: str
-    value: str
-    samples: str
-    total: str | None = None
-
-    @property
-    def part(self) -> str:
-        """Return which part of Helmsight answers."""
-        return "PostgreSQL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +81,14 @@ class CounterSource:
 
 @dataclass(frozen=True, slots=True)
 class GaugeSource:
-    """A gauge of Prometheus, averaged over time and summed over its series."""
+    """A gauge of Prometheus, averaged over time.
 
-    value: str
+    Processes that show the same thing are not added up: of each value of the label *by* the highest counts, and those
+    are added; without *by*, the highest of all counts.
+    """
+
+    selector: str
+    by: str = ""
 
     @property
     def part(self) -> str:
@@ -123,7 +110,7 @@ class QuantileSource:
         return "Prometheus"
 
 
-Source = FactSource | CellSource | CounterSource | GaugeSource | QuantileSource
+Source = CellSource | CounterSource | GaugeSource | QuantileSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,11 +289,12 @@ class Grid:
     interval: Interval
     step: timedelta
     count: int
+    with_before: bool = True
 
     @property
     def before(self) -> datetime:
-        """Return where the steps before the interval start."""
-        return self.interval.since - self.count * self.step
+        """Return where the steps before the interval start; without them, where the interval does."""
+        return self.interval.since - (self.count * self.step if self.with_before else timedelta(0))
 
     @property
     def starts(self) -> list[datetime]:
@@ -321,15 +309,18 @@ class Found:
     value: float | None
     samples: int
     previous: float | None = None
-    series: Mapping[datetime, float | None] = field(default_factory=dict)
-    empty_step: float | None = None
-    """What a step without rows means: 0 for amounts once anything was seen, else None."""
+    points: Sequence[KpiPoint] = ()
+    """Every step. A step in which nothing was seen has 0 for amounts once anything was seen, else None."""
     measured_at: datetime | None = None
     includes_demo: bool = False
 
 
-def grid_of(interval: Interval) -> Grid:
+def grid_of(interval: Interval, *, finest: timedelta = _MINUTE) -> Grid:
     """Return at most 60 steps over *interval*, of round length where it divides.
+
+    Args:
+        interval: The time to look at.
+        finest: A minute, an hour or a day. From an hour, steps are whole multiples of it.
 
     Raises:
         InputError: If the interval is empty.
@@ -337,7 +328,10 @@ def grid_of(interval: Interval) -> Grid:
     if interval.length <= timedelta(0):
         raise InputError("An empty interval has no figures; choose an end after the start.")
     wanted = interval.length / MAX_POINTS
-    round_step = next((step for step in _STEPS if step >= wanted), wanted)
-    count = min(MAX_POINTS, math.ceil(interval.length / round_step))
+    whole = math.ceil(wanted / _DAY) * _DAY
+    round_step = next((step for step in _STEPS if step >= max(wanted, finest)), whole)
+    count = math.ceil(interval.length / round_step)
+    if finest >= _HOUR:
+        return Grid(interval, round_step, count)
     step_s = math.ceil(interval.length.total_seconds() / count)
     return Grid(interval, timedelta(seconds=step_s), count)

@@ -3,11 +3,32 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import Interval
+from analytics.core.clock import Interval, utc_now
+from analytics.core.errors import DependencyError, InputError
+from analytics.core.logging import get_logger
+from analytics.kpi.prometheus import ResponseTimes, response_times
+from analytics.rollup.cell import Cell
+from analytics.rollup.read import totals, window
 from analytics.sources.prometheus import PromClient
+
+MOST_NAMES = 500
+"""Names with the most samples; those beyond are not summed up."""
+
+_HOST = {"cpu": "system_cpu_ratio", "memory": "system_memory_ratio", "disk": "system_disk_ratio"}
+_LATEST = text("""
+    SELECT asked.name, sample.unit, sample.warning, sample.critical
+    FROM unnest(CAST(:names AS text[])) AS asked (name)
+    CROSS JOIN LATERAL (
+        SELECT unit, warning, critical FROM metric_sample
+        WHERE name = asked.name AND at >= :since AND at < :until ORDER BY at DESC LIMIT 1
+    ) AS sample
+""")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +52,6 @@ class MetricSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseTimes:
-    """How one group of endpoints answered."""
-
-    group: str
-    """``api``, ``page``, ``auth``, …"""
-    requests: int
-    average_s: float
-    p95_s: float | None
-    p99_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """What was measured over a period."""
 
@@ -55,13 +64,65 @@ class Summary:
     """Of ``cpu``, ``memory`` and ``disk``, as ratios; None where nothing was measured."""
     peaks: Mapping[str, float | None]
     response_times: Sequence[ResponseTimes]
-    """By group; empty when Prometheus is not there or saw nothing."""
+    """By group of endpoints; empty when Prometheus is not there or saw nothing."""
 
 
 def summary(session: Session, prom: PromClient | None, interval: Interval) -> Summary:
-    """Return what was measured over *interval*, by name.
+    """Return what was measured over *interval*, by name, at most 500 names.
 
     Raises:
         InputError: If the interval is empty.
     """
-    raise NotImplementedError
+    if not interval.length:
+        raise InputError("An empty interval has no summary; choose an end after the start.")
+    covered = window(interval, now=utc_now()).interval
+    cells = totals(session, "sample.name", interval, most=MOST_NAMES)
+    latest = _latest(session, list(cells), covered)
+    metrics = [
+        _metric(name, cell, *latest.get(name, ("", None, None))) for name, cell in sorted(cells.items()) if cell.value_n
+    ]
+    by_name = {metric.name: metric for metric in metrics}
+    host = {key: by_name.get(name) for key, name in _HOST.items()}
+    return Summary(
+        interval=covered,
+        sample_count=sum(metric.count for metric in metrics),
+        metrics=metrics,
+        averages={key: None if metric is None else metric.average for key, metric in host.items()},
+        peaks={key: None if metric is None else metric.maximum for key, metric in host.items()},
+        response_times=_response_times(prom, interval),
+    )
+
+
+def _latest(session: Session, names: Sequence[str], covered: Interval) -> dict[str, tuple[Any, ...]]:
+    """Return unit, warning and critical of the newest sample of each name."""
+    parameters = {"names": list(names), "since": covered.since, "until": covered.until}
+    return {name: tuple(rest) for name, *rest in session.execute(_LATEST, parameters)} if names else {}
+
+
+def _metric(name: str, cell: Cell, unit: str, warning: float | None, critical: float | None) -> MetricSummary:
+    low, high = cell.value_min or 0.0, cell.value_max or 0.0
+    p95, p99 = (min(max(cell.quantile(q) or low, low), high) for q in (0.95, 0.99))
+    return MetricSummary(
+        name=name,
+        unit=unit,
+        count=cell.value_n or 0,
+        average=cell.mean_value or 0.0,
+        minimum=low,
+        maximum=high,
+        p95=p95,
+        p99=p99,
+        latest_at=cell.newest,
+        warning=warning,
+        critical=critical,
+        includes_demo=cell.is_demo,
+    )
+
+
+def _response_times(prom: PromClient | None, interval: Interval) -> list[ResponseTimes]:
+    if prom is None:
+        return []
+    try:
+        return response_times(prom, interval)
+    except (DependencyError, InputError) as error:
+        _log.warning("response times not read", source="prometheus", reason=error.message)
+        return []

@@ -73,7 +73,7 @@ def test_runs_are_counted_by_hand(session: Session, now: datetime) -> None:
     assert (found["run_success"].value, found["run_success"].samples) == (0.9, 10)
     assert found["run_success"].previous == 0
     assert found["run_success"].state is KpiState.WARNING
-    assert found["run_p95"].value == pytest.approx(8.6)  # percentile_cont over 1..9
+    assert found["run_p95"].value == pytest.approx(9, rel=0.045)  # the ninth of 1..9, to a bucket of the sketch
     assert found["run_p95"].samples == 9
     assert found["run_p95"].previous is None
     series = dict(found["runs"].series)
@@ -146,13 +146,11 @@ def test_the_host_is_averaged_and_as_old_as_its_sample(session: Session, now: da
     assert reading.state is KpiState.ON_TARGET
 
 
-def test_a_table_is_read_once_however_many_figures_it_feeds(session: Session, engine: Engine, now: datetime) -> None:
+def test_rows_are_read_once_however_many_figures_they_feed(session: Session, engine: Engine, now: datetime) -> None:
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     readings(session, Interval(now - HOUR, now), ids=["runs", "run_success", "run_p95", "runs"])
-    assert len(statements) == 1
-    readings(session, Interval(now - HOUR, now))
-    assert len(statements) == 1 + 8
+    assert len(statements) == 2
 
 
 def test_a_figure_that_does_not_exist_is_said_so(session: Session, now: datetime) -> None:

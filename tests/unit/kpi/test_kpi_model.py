@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError, NotFoundError
-from analytics.kpi import Direction, Kpi, KpiState, kpi, registry
-from analytics.kpi.model import MAX_POINTS, FactSource, grid_of
+from analytics.kpi import Bounds, Direction, Kpi, KpiState, kpi, registry
+from analytics.kpi.model import MAX_POINTS, CellSource, grid_of
 from analytics.kpi.prometheus import histogram_quantile
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SOURCE = FactSource("run", "n", "n")
+SOURCE = CellSource("run", "n")
 
 
 def figure(direction: Direction, target: float | None, good: float | None, warning: float | None) -> Kpi:
@@ -47,12 +47,21 @@ def test_a_figure_without_a_target_is_only_measured() -> None:
     assert figure(Direction.NEITHER, None, None, None).rate(0.0) is KpiState.MEASURED
 
 
-def test_thresholds_out_of_order_or_in_part_are_refused() -> None:
-    for bounds in ((0.7, 0.8, 0.9), (0.9, 0.9, 0.8), (0.9, None, None)):
-        with pytest.raises(InputError):
-            figure(Direction.HIGHER, *bounds)
-    with pytest.raises(InputError):
-        figure(Direction.NEITHER, 0.9, 0.8, 0.7)
+@pytest.mark.parametrize(
+    ("direction", "bounds", "reason"),
+    [
+        pytest.param(Direction.HIGHER, Bounds(0.9, 0.95, 0.99), "must fall", id="higher is better"),
+        pytest.param(Direction.LOWER, Bounds(60, 15, 5), "must rise", id="lower is better"),
+        pytest.param(Direction.LOWER, Bounds(5, 5, 60), "must rise", id="two alike"),
+        pytest.param(Direction.LOWER, Bounds(5, None, 60), "or none of them", id="in part"),
+        pytest.param(Direction.LOWER, Bounds(5, 15, float("nan")), "finite", id="not a number"),
+        pytest.param(Direction.NEITHER, Bounds(1, 2, 3), "no better and no worse", id="no direction"),
+    ],
+)
+def test_bounds_that_make_no_sense_are_told(direction: Direction, bounds: Bounds, reason: str) -> None:
+    assert reason in str(bounds.problem(direction))
+    with pytest.raises(InputError, match=reason):
+        figure(direction, bounds.target, bounds.good, bounds.warning)
 
 
 def test_the_registry_names_every_figure_once() -> None:

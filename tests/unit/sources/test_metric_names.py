@@ -8,7 +8,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.core import telemetry
-from analytics.kpi.model import CounterSource, QuantileSource
+from analytics.kpi.model import CounterSource, GaugeSource, QuantileSource
 from analytics.kpi.registry import registry
 from analytics.slo.defaults import objectives
 from analytics.slo.model import CompositeEvents, SqlEvents
@@ -27,6 +27,8 @@ def expressions() -> list[str]:
     for kpi in registry():
         if isinstance(kpi.measure, CounterSource):
             found += [part for part in (kpi.measure.value, kpi.measure.total) if part]
+        elif isinstance(kpi.measure, GaugeSource):
+            found.append(f"{kpi.measure.selector}{{{kpi.measure.by}=~'.*'}}".replace("'", '"'))
         elif isinstance(kpi.measure, QuantileSource):
             found.append(f"{kpi.measure.histogram}_bucket{{{kpi.measure.matchers}}}")
     return found
