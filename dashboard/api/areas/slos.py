@@ -1,7 +1,7 @@
 """Objectives: how they stand, what they are, and what they would be; corrections and annotations of their time."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -43,6 +43,7 @@ from dashboard.api.operations import (
     decode_cursor,
     listing,
 )
+from dashboard.api.revisions import MATCH, expected_revision
 from dashboard.auth.roles import Role
 from dashboard.auth.viewer import require
 
@@ -293,7 +294,7 @@ async def put_slo(call: Call) -> answers.SavedOut:
     if objective.id != slo_id:
         raise InputError(f"The definition is of {objective.id}, the address of {slo_id}. Nothing was stored.")
     stored = await call.in_thread(
-        slo_changes.save, call.viewer, objective, note=body.note, expected_revision=_expected(call)
+        slo_changes.save, call.viewer, objective, note=body.note, expected_revision=expected_revision(call)
     )
     return _saved(stored)
 
@@ -301,7 +302,9 @@ async def put_slo(call: Call) -> answers.SavedOut:
 async def delete_slo(call: Call) -> None:
     """Take an objective out of use."""
     note, slo_id = call.query(NoteQuery).note, call.path("slo_id")
-    await call.in_thread(slo_changes.deactivate, call.viewer, slo_id, note=note, expected_revision=_expected(call))
+    await call.in_thread(
+        slo_changes.deactivate, call.viewer, slo_id, note=note, expected_revision=expected_revision(call)
+    )
 
 
 async def restore_slo(call: Call) -> answers.SavedOut:
@@ -319,7 +322,7 @@ async def revert_slo(call: Call) -> answers.SavedOut:
         call.path("slo_id"),
         body.revision,
         note=body.note,
-        expected_revision=_expected(call),
+        expected_revision=expected_revision(call),
     )
     return _saved(stored)
 
@@ -434,19 +437,6 @@ def _saved(objective: Objective) -> answers.SavedOut:
     return answers.SavedOut(objective.id, objective.revision, dump_document(objective))
 
 
-def _expected(call: Call) -> int | None:
-    """Return the revision that the caller says it changes; None when it does not say."""
-    sent = call.request.headers.get("if-match", "*").strip()
-    number = sent.removeprefix("W/").strip('"')
-    if number == "*":
-        return None
-    if not (number.isascii() and number.isdigit()):
-        raise InputError(f"If-Match is {sent[:100]!r}; send the revision the change was made from. Nothing was done.")
-    return int(number)
-
-
-_MATCH: Mapping[str, str] = {"If-Match": "The revision the change was made from; another one since is a conflict."}
-
 OPERATIONS = (
     Operation(
         "GET",
@@ -493,7 +483,7 @@ OPERATIONS = (
         answers.SavedOut,
         body=DefinitionAsked,
         doing="store an objective",
-        headers=_MATCH,
+        headers=MATCH,
     ),
     Operation(
         "DELETE",
@@ -504,7 +494,7 @@ OPERATIONS = (
         query=NoteQuery,
         status=204,
         doing="take an objective out of use",
-        headers=_MATCH,
+        headers=MATCH,
     ),
     Operation(
         "POST",
@@ -525,7 +515,7 @@ OPERATIONS = (
         answers.SavedOut,
         body=RevertAsked,
         doing="go back to an earlier objective",
-        headers=_MATCH,
+        headers=MATCH,
     ),
     Operation(
         "GET",
