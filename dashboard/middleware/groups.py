@@ -16,6 +16,7 @@ AREAS = (
     "kpis",
     "mcp",
     "me",
+    "metrics",
     "openapi",
     "projects",
     "queue",
