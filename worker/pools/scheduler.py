@@ -20,6 +20,8 @@ from analytics.core.logging import correlated, get_logger
 from analytics.core.settings import Settings
 from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
 from analytics.demo import is_seeded, keep_alive
+from analytics.kpi.overview import record_score
+from analytics.rollup.upkeep import keep_up
 from analytics.slo.ingest import ingest
 from analytics.sources.prometheus import PromClient
 from analytics.sources.store import StoreSampler
@@ -110,7 +112,9 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("raise_alerts", 60, lambda: raise_alerts(engine, process.redis, settings, now=utc_now())),
         Tick("reconcile", beat_s(lease), lambda: reconcile(engine, process.redis, grace=2 * lease / 3)),
         Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
+        Tick("keep_up_rollup", 20, lambda: keep_up(engine, now=utc_now())),
         Tick("sample_system", 30, lambda: _sample_system(process, store)),
+        Tick("sample_score", 300, lambda: _sample_score(process, prom)),
         Tick("sample_queues", 30, lambda: _sample_queues(process)),
         Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
@@ -197,6 +201,11 @@ def _sample_runs(session: Session) -> list[Measurement]:
     state = queue_state(session)
     counts = {"queued": state.queued, "running": state.running}
     return [Measurement("runs_in_state", count, "runs", {"state": name}) for name, count in counts.items()]
+
+
+def _sample_score(process: WorkerProcess, prom: PromClient | None) -> None:
+    with session_scope(process.engine) as session:
+        record_score(session, prom, now=utc_now())
 
 
 def _sample_queues(process: WorkerProcess) -> None:
