@@ -9,7 +9,7 @@ import redis
 from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import Interval, floor_time, require_aware
+from analytics.core.clock import Interval, floor_time, require_aware, utc_now
 from analytics.demo import live
 from analytics.demo.alerts import demo_alerts
 from analytics.demo.buckets import demo_buckets
@@ -19,6 +19,7 @@ from analytics.demo.history import company_history
 from analytics.demo.objectives import OF_SLOS, add_objectives
 from analytics.demo.rows import COLUMNS, History
 from analytics.demo.runs import OF_RUNS, add_runs, stored_definition
+from analytics.rollup.upkeep import keep_up
 from analytics.slo import catalogue, ledger
 from analytics.slo.model import BUCKET
 from analytics.store.engine import session_scope
@@ -95,6 +96,8 @@ def seed(engine: Engine, client: redis.Redis | None, *, seed: int = 7, now: date
         if not is_seeded(session):
             added |= _add_company(session, seed, until)
         added |= _add_runs(session, seed, until)
+    if added:
+        keep_up(engine, now=until, late_every=timedelta(0))
     if client is not None:
         live.keep_alive(client)
     return SeedReport(added)
@@ -125,6 +128,8 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
             ledger.roll_up(session, [slo_id], since=since, until=until)
             ledger.drop_empty_hours(session, [slo_id], since=since, until=until)
         session.execute(delete(SloBucket1h).where(SloBucket1h.demo_total > 0))  # their buckets were pruned before
+    if removed:
+        keep_up(engine, now=utc_now(), late_every=timedelta(0))
     if client is not None:
         live.forget(client)
     return RemoveReport(removed, kept.rowcount, kept_slos.rowcount)

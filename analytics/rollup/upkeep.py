@@ -5,6 +5,7 @@ their hours from the raw rows in one transaction, so that nothing is lost or cou
 """
 
 import functools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,8 @@ LATE_EVERY = timedelta(minutes=10)
 """Closed days with late facts are summed again no more often than this, for each source."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TOLD_EVERY = 10
-"""Of a backlog, every so many days are worth a line in the log."""
+_TOLD_EVERY_S = 10
+"""How often a backlog that takes long is worth a line in the log."""
 
 _log = get_logger(__name__)
 
@@ -75,9 +76,11 @@ def keep_up(
     for source in SOURCES:
         upkeep = _Upkeep(engine, source, now, keep_hours)
         position, days = upkeep.begin(late_every)
+        told = time.monotonic()
         for place, day in enumerate(days):
             done += upkeep.sum_marked(day)
-            if place % _TOLD_EVERY == _TOLD_EVERY - 1:
+            if time.monotonic() - told > _TOLD_EVERY_S:
+                told = time.monotonic()
                 _log.info("rollup catches up", source=source, day=day.date().isoformat(), left=len(days) - place - 1)
         while position < closed_by(now):
             done += upkeep.close(position)

@@ -77,7 +77,7 @@ def everything(engine: Engine) -> dict[str, Any]:
         return {
             table.name: rows
             for table in Base.metadata.sorted_tables
-            if not table.name.startswith("rollup_")  # sums, and which hours to sum, follow from the rest
+            if not table.name.startswith(("rollup_", "job_cursor"))  # sums, and how far they go, follow from the rest
             and (rows := sorted(map(repr, connection.execute(select(table)).all())))
         }
 
