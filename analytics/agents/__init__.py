@@ -1,5 +1,15 @@
-"""What agents did: the graph of who gave work to whom. Their live state is in ``analytics.live.agents``."""
+"""What agents did: the graph of who gave work to whom, and how each did. Live state is in ``analytics.live.agents``."""
 
 from analytics.agents.graph import AgentEdge, AgentGraph, AgentNode, agent_graph
+from analytics.agents.performance import AgentHealth, AgentPerformance, AgentRanking, agent_performance
 
-__all__ = ["AgentEdge", "AgentGraph", "AgentNode", "agent_graph"]
+__all__ = [
+    "AgentEdge",
+    "AgentGraph",
+    "AgentHealth",
+    "AgentNode",
+    "AgentPerformance",
+    "AgentRanking",
+    "agent_graph",
+    "agent_performance",
+]

@@ -22,4 +22,4 @@ def wilson(hits: int, total: int, *, z: float = Z_95) -> tuple[float, float] | N
     share, weight = hits / total, z * z / total
     centre = (share + weight / 2) / (1 + weight)
     reach = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))  # rounding aside

@@ -15,7 +15,8 @@ from analytics.rollup.read import Course, Want, read_many, totals, window
 from analytics.rollup.sketch import People
 from analytics.rollup.steps import trend_step
 
-_OF_CONTEXTS = "context."
+_OF_CONTEXTS = "context"
+"""Kinds and sources of events that programs cause; their subjects are no people."""
 _MOST_KINDS = 50
 _FACTS: Mapping[str, str] = {
     "event": "Events",
@@ -75,7 +76,7 @@ def usage(session: Session, interval: Interval) -> Usage:
         *(Want("event.source", key) for key in sources),
     ]
     found = read_many(session, wants, interval, step=step)
-    by_people = [found[Want("event.kind", key)] for key in kinds if not key.startswith(_OF_CONTEXTS)]
+    by_people = [found[Want("event.kind", key)] for key in kinds if not _is_of_contexts(key)]
     amounts = [_line(fact, title, found[Want(fact)]) for fact, title in _FACTS.items()]
     return Usage(
         interval=covered.interval,
@@ -91,6 +92,10 @@ def usage(session: Session, interval: Interval) -> Usage:
     )
 
 
+def _is_of_contexts(key: str) -> bool:
+    return key.partition(".")[0] == _OF_CONTEXTS
+
+
 def _line(key: str, title: str, course: Course) -> UsageLine:
     total, before = course.total, course.before
     return UsageLine(
@@ -98,7 +103,7 @@ def _line(key: str, title: str, course: Course) -> UsageLine:
         title=title,
         count=total.n if total is not None else 0,
         before=before.n if before is not None else 0,
-        people=total.distinct() if total is not None and not key.startswith(_OF_CONTEXTS) else None,
+        people=total.distinct() if total is not None and not _is_of_contexts(key) else None,
         newest=total.newest if total is not None else None,
         course=[(at, cell.n if cell is not None else 0) for at, cell in course.steps],
     )

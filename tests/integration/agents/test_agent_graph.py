@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import Engine, event, insert
 from sqlalchemy.orm import Session
 
-from analytics.agents import AgentEdge, agent_graph
+from analytics.agents import AgentEdge, AgentHealth, agent_graph
 from analytics.core.clock import Interval, utc_now
 from analytics.core.ids import new_id
+from analytics.rollup.sketch import RELATIVE_ERROR
 from analytics.store.tables import Agent, AgentRun, Handoff
 
 pytestmark = pytest.mark.integration
@@ -43,14 +44,20 @@ def test_agents_and_their_work_are_counted_by_hand(session: Session, engine: Eng
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     graph = agent_graph(session, interval)
-    assert len(statements) == 2
+    assert len(statements) == 3
     nodes = {node.id: node for node in graph.nodes}
     planner = nodes["planner"]
     assert (planner.runs, planner.failed, planner.success_ratio) == (5, 1, 0.75)
     assert planner.cost_usd == pytest.approx(0.3)
-    assert planner.p95_s == pytest.approx(8.1)  # percentile_cont over 1, 2, 3, 9
+    assert planner.p95_s == pytest.approx(9, rel=RELATIVE_ERROR)  # the last of 1, 2, 3, 9
     assert (planner.name, planner.icon, planner.team, planner.is_demo) == ("Planner", "map", "intake", False)
+    assert (planner.health, planner.last_seen) == (AgentHealth.UNSURE, at)
+    assert (planner.success_low, planner.success_high) == (
+        pytest.approx(0.3006, abs=1e-4),
+        pytest.approx(0.9544, abs=1e-4),
+    )
     idle = nodes["idle"]
+    assert idle.health is AgentHealth.QUIET
     assert (idle.runs, idle.success_ratio, idle.cost_usd, idle.p95_s, idle.is_demo) == (0, None, None, None, True)
     assert nodes["x"].name == "x"
     assert graph.edges == [AgentEdge("planner", "x", 3, 1)]
