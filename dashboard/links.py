@@ -49,6 +49,14 @@ PAGES: tuple[PageSpec, ...] = (
         "Who is doing what now? The graph of agents with their live state, success and cost.",
     ),
     PageSpec(
+        "analytics",
+        "Analytics",
+        ":material/monitoring:",
+        "Observe",
+        Role.VIEWER,
+        "What is used, who does it well, and what does it cost? Usage, a ranking of agents, models and cost, trends.",
+    ),
+    PageSpec(
         "slos",
         "SLOs",
         ":material/target:",

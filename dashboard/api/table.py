@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from dashboard.api import hooks
 from dashboard.api.areas import (
+    analytics,
     database,
     documents,
     events,
@@ -44,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *mcp.OPERATIONS,
     *kpis.OPERATIONS,
     *numbers.OPERATIONS,
+    *analytics.OPERATIONS,
     *database.OPERATIONS,
     *slos.OPERATIONS,
     *system.OPERATIONS,
