@@ -30,6 +30,7 @@ BEYOND_CHANCE = 3.0
 """Standard errors that a part must lie off the rest to be named."""
 _MOST_SPLIT = 3
 _MOST_NAMED = 3
+_MOST_DIMS = 2
 _SEPARATOR = "\x1f"
 
 
@@ -137,7 +138,7 @@ def worst_parts(session: Session, prom: PromClient | None, score: Score, interva
     found = [
         worst_part(whole, dim, read_by(session, prom, whole.kpi.id, dim, interval, most=MOST_KEYS))
         for whole in dear[:_MOST_SPLIT]
-        for dim in whole.kpi.dims
+        for dim in _simple(whole.kpi)
     ]
     return [cause for cause in found if cause is not None]
 
@@ -173,6 +174,11 @@ def worst_part(whole: KpiReading, dim: str, parts: Sequence[KpiReading]) -> Caus
         value_after=rest,
         numbers={"part": part.value or 0.0, "part_samples": part.samples, "others": rest, "whole": value},
     )
+
+
+def _simple(kpi: Kpi) -> list[str]:
+    """Return the first dimensions whose values have names: not projects, which have ids."""
+    return [dim for dim in kpi.dims if dim != "project"][:_MOST_DIMS]
 
 
 def _rest_of(whole: KpiReading, part: KpiReading) -> float | None:

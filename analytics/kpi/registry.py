@@ -2,7 +2,8 @@
 
 Samples (``metric_sample``) that figures stand on: the loop that measures the system writes ``system_cpu_ratio``,
 ``system_memory_ratio``, ``system_disk_ratio`` and ``db_buffer_hit_ratio``; every process of the dashboard writes
-``db_pool_used_ratio`` (tag ``pool``) and ``cache_evictions`` (tag ``cache``). ``docs/kpis.md`` says where bounds are from.
+``db_pool_used_ratio`` (tag ``pool``) and ``cache_evictions`` (tag ``cache``); the scheduler writes ``performance_score``. Bounds:
+see ``docs/kpis.md``.
 """
 
 from collections.abc import Sequence
@@ -681,5 +682,19 @@ _REGISTRY = (
         target=0.8,
         good=0.85,
         warning=0.9,
+    ),
+    Kpi(
+        "performance_score",
+        "Performance score",
+        "system",
+        "points",
+        _HIGHER,
+        "0 to 100: the score over the hour before each sample, averaged over the samples; see `docs/kpis.md`.",
+        CellSource("sample.name", "value", "value_n", key="performance_score"),
+        target=90,
+        good=80,
+        warning=70,
+        best=100,
+        weight=0,
     ),
 )
