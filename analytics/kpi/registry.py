@@ -2,8 +2,8 @@
 
 Samples (``metric_sample``) that figures stand on: the loop that measures the system writes ``system_cpu_ratio``,
 ``system_memory_ratio``, ``system_disk_ratio`` and ``db_buffer_hit_ratio``; every process of the dashboard writes
-``db_pool_used_ratio`` (tag ``pool``) and ``cache_evictions`` (tag ``cache``); the scheduler writes ``performance_score``. Bounds:
-see ``docs/kpis.md``.
+``db_pool_used_ratio`` (tag ``pool``) and ``cache_evictions`` (tag ``cache``); the scheduler writes
+``performance_score``. Bounds: see ``docs/kpis.md``.
 """
 
 from collections.abc import Sequence
