@@ -40,6 +40,7 @@ _FULL_ENOUGH = 0.8
 _WEEK_DAYS = 7
 _MOST_PASSES = 12
 _TAIL = 0.1
+_TINY = 1e-12
 _LEAST_OF_TAIL = 10
 _RESIDUAL = 6
 """Place of the first view that is relative to the usual value."""
@@ -88,17 +89,18 @@ class _Envelope:
     count: Floats
 
 
-def judge(values: Floats, *, season: int = 24, threshold: float = THRESHOLD) -> Judgement:
+def judge(values: Floats, *, season: int = 24, threshold: float = THRESHOLD, least_sigma: float = 0.0) -> Judgement:
     """Return what is thought of each step of *values*.
 
     Args:
         values: By equal steps, oldest first; not a number where nothing was measured or too little.
         season: Steps after which the shape repeats.
         threshold: From which score on a step is not learnt from.
+        least_sigma: The smallest standard deviation, in the unit of the values: what is smaller does not matter.
     """
     expected = _expected(values, season)
     views = np.vstack([_views(values), _views(values - expected)])
-    floor = FLOOR * _before(_running_mean(np.abs(values)[None]))
+    floor = np.fmax(FLOOR * _before(_running_mean(np.abs(values)[None])), max(least_sigma, _TINY))
     cooldown = cooldown_of(len(values))
     unlearnt = np.zeros(views.shape, dtype=bool)
     score, envelope = _scored(views, unlearnt, floor)
@@ -204,8 +206,7 @@ def _scored(views: Floats, unlearnt: NDArray[np.bool_], floor: Floats) -> tuple[
     mean = _before(_running_mean(learnt))
     around = np.where(known, learnt - np.where(np.isfinite(mean), mean, learnt), 0.0)
     spread = np.sqrt(_before(np.cumsum(around**2, axis=1), 0.0) / np.maximum(count, 1.0))
-    scale = np.fmax(spread, np.where(np.isfinite(floor), floor, 0.0))
-    scale = np.maximum(scale, np.finfo(np.float64).tiny)
+    scale = np.maximum(spread, floor)
     low, high = _before(np.fmin.accumulate(learnt, axis=1)), _before(np.fmax.accumulate(learnt, axis=1))
     outside = np.fmax(views - high, low - views)
     judged = np.isfinite(outside) & (count >= LEAST_STEPS)
