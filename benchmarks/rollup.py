@@ -123,9 +123,11 @@ class Filled:
     @property
     def whole(self) -> Interval:
         """Return all the time there are runs of."""
-        return Interval(
-            self.until.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS), self.until
-        )
+        return Interval(self._midnight - timedelta(days=DAYS), self.until)
+
+    @property
+    def _midnight(self) -> datetime:
+        return self.until.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 Arm = Callable[[], object]
