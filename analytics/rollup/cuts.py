@@ -27,7 +27,7 @@ class Fact:
     table: str
     time: str
     dims: Mapping[str, str]
-    """Expressions (text) by the name of the dimension."""
+    """Expressions of any type by the name of the dimension."""
     cuts: Mapping[str, tuple[str, ...]]
     """Dimensions by the name of the cut, in the order in which they stand in its keys."""
     shown: tuple[str, ...]
@@ -36,7 +36,7 @@ class Fact:
     ok: str | None = None
     failed: str | None = None
     duration: str | None = None
-    """Seconds."""
+    """Seconds; one that is negative because clocks differ is not known."""
     input_tokens: str | None = None
     output_tokens: str | None = None
     cost: str | None = None
@@ -46,8 +46,7 @@ class Fact:
     person: str | None = None
 
 
-_SECONDS = "CASE WHEN finished_at >= {0} THEN extract(epoch FROM finished_at - {0})::float8 END"
-"""A duration that is negative because clocks differ is not known."""
+_SECONDS = "date_part('epoch', finished_at - {})"
 
 _FACTS = (
     Fact(
@@ -55,7 +54,7 @@ _FACTS = (
         source="agent_run",
         table="agent_run",
         time="started_at",
-        dims={"project": "project_id::text", "agent": "agent_id", "task_kind": "task_kind"},
+        dims={"project": "project_id", "agent": "agent_id", "task_kind": "task_kind"},
         cuts={
             "agent_run": (),
             "agent_run.project": ("project",),
@@ -121,7 +120,7 @@ _FACTS = (
         source="event",
         table="event",
         time="at",
-        dims={"kind": "kind", "source": "source", "service": "service", "project": "project_id::text"},
+        dims={"kind": "kind", "source": "source", "service": "service", "project": "project_id"},
         cuts={
             "event": (),
             "event.kind": ("kind",),
@@ -185,7 +184,7 @@ _FACTS = (
         table="work_item",
         time="finished_at",
         where="status IN ('completed', 'failed')",
-        dims={"kind": "kind", "project": "project_id::text"},
+        dims={"kind": "kind", "project": "project_id"},
         cuts={
             "work_done": (),
             "work_done.kind": ("kind",),
@@ -203,7 +202,7 @@ _FACTS = (
         source="run",
         table="run",
         time="created_at",
-        dims={"workflow": "workflow_id::text", "trigger": "trigger"},
+        dims={"workflow": "workflow_id", "trigger": "trigger"},
         cuts={"run": (), "run.workflow": ("workflow",), "run.trigger": ("trigger",)},
         shown=("workflow_id", "version", "status", "trigger", "requested_by", "started_at", "took_s", "origin"),
         ok="status = 'completed'",
@@ -216,7 +215,7 @@ _FACTS = (
         source="metric_sample",
         table="metric_sample",
         time="at",
-        dims={"name": "name", "tags": "tags::text"},
+        dims={"name": "name", "tags": "tags"},
         cuts={"sample.name": ("name",), "sample.name_tags": ("name", "tags")},
         shown=("name", "value", "unit", "tags", "warning", "critical", "origin"),
         value="value",

@@ -48,7 +48,6 @@ OF_CELLS = ", ".join(_ADDED.get(name, f"sum({name})") for name in MEASURES)
 _MOST_NUMBER = "1e290"
 """Numbers beyond are taken for unknown, as NaN is: sums over them would not be numbers any more."""
 _MOST_COST = "999999999999"
-_HASH = "hashtextextended(person, 0)"
 
 
 @functools.cache
@@ -63,49 +62,56 @@ def cells_select(fact: Fact, cuts: tuple[str, ...], narrowed: str = "") -> str:
         cuts: Its cuts that are wanted.
         narrowed: More conditions on raw rows, beginning with AND.
     """
-    # Nothing but the texts of this package goes into the statement; every value is bound.
-    sets = [", ".join(["bucket_start", "place", *fact.cuts[cut]]) for cut in cuts]
-    people_sets = [", ".join(["bucket_start", "register", *fact.cuts[cut]]) for cut in cuts]
-    keys = f"{_cut_of(fact, cuts)} AS cut, {_key_of(fact, cuts)} AS key, bucket_start"
+    # Nothing but the texts of this package goes into the statement; every value is bound. OFFSET 0 keeps PostgreSQL
+    # from computing an expression again wherever it is used.
+    group = f"{_cut_of(fact, cuts)} AS cut, {_key_of(fact, cuts)} AS key, bucket_start"
     text = f"""
         WITH facts AS {"MATERIALIZED" if fact.person else ""} (
-            SELECT facts.*, {_place(fact)} AS place {_register(fact)} FROM (
+            SELECT bucket_start, fact_time, is_demo, {_refined(fact)} FROM (
                 SELECT CASE WHEN {fact.time} < :origin THEN :since
                         ELSE date_bin(CAST(:step AS interval), {fact.time}, :origin) END AS bucket_start,
                     {fact.time} AS fact_time, origin = 'demo' AS is_demo, {_columns(fact)}
                 FROM {fact.table}
                 WHERE {fact.time} >= :since AND {fact.time} < :until AND ({fact.where}) {narrowed}
+                OFFSET 0
             ) AS facts
         ), counted AS (
-            SELECT {keys}, place, {_sums(fact)}
-            FROM facts GROUP BY GROUPING SETS ({", ".join(f"({item})" for item in sets)})
+            SELECT {group}, place, {_sums(fact)} FROM facts GROUP BY {_sets(fact, cuts, "place")}
         ), cells AS (
-            SELECT cut, key, bucket_start, {_totals(fact)}
-            FROM counted GROUP BY cut, key, bucket_start
+            SELECT cut, key, bucket_start, {_totals(fact)} FROM counted GROUP BY cut, key, bucket_start
         )
     """  # noqa: S608
+    columns = ", ".join(["cut", "key", "bucket_start", *MEASURES[:-1]])
     if fact.person is None:
-        return f"{text} SELECT cut, key, bucket_start, {', '.join(MEASURES[:-1])}, NULL::bytea AS people FROM cells"  # noqa: S608
-    return f"""{text}, crowds AS (
+        return f"{text} SELECT {columns}, NULL::bytea AS people FROM cells"  # noqa: S608
+    return f"""{text}, registers AS (
+            SELECT {group}, register, max(rank) AS rank FROM facts WHERE register IS NOT NULL
+            GROUP BY {_sets(fact, cuts, "register")}
+        ), crowds AS (
             SELECT cut, key, bucket_start,
-                string_agg(substring(int4send(register * 256 + rank) FROM 2), ''::bytea ORDER BY register) AS people
-            FROM (
-                SELECT {keys}, register, max(rank) AS rank FROM facts WHERE register IS NOT NULL
-                GROUP BY GROUPING SETS ({", ".join(f"({item})" for item in people_sets)})
-            ) AS registers GROUP BY cut, key, bucket_start
+                string_agg(substring(int4send(register * 256 + rank) FROM 2), '') AS people
+            FROM registers GROUP BY cut, key, bucket_start
         )
-        SELECT cut, key, bucket_start, {", ".join(MEASURES[:-1])}, people
-        FROM cells LEFT JOIN crowds USING (cut, key, bucket_start)
+        SELECT {columns}, people FROM cells LEFT JOIN crowds USING (cut, key, bucket_start)
     """  # noqa: S608
 
 
 def dimension(fact: Fact, dim: str) -> str:
     """Return the expression of a part of a key; empty where the fact has none."""
-    return f"left(coalesce({fact.dims[dim]}, ''), {LONGEST_PART}) COLLATE \"C\""
+    return _part(fact.dims[dim])
+
+
+def _part(expression: str) -> str:
+    return f"left(coalesce(({expression})::text, ''), {LONGEST_PART}) COLLATE \"C\""
 
 
 def _used(fact: Fact, cuts: tuple[str, ...]) -> list[str]:
     return [dim for dim in fact.dims if any(dim in fact.cuts[cut] for cut in cuts)]
+
+
+def _sets(fact: Fact, cuts: tuple[str, ...], finest: str) -> str:
+    sets = [", ".join(["bucket_start", finest, *fact.cuts[cut]]) for cut in cuts]
+    return f"GROUPING SETS ({', '.join(f'({item})' for item in sets)})"
 
 
 def _cut_of(fact: Fact, cuts: tuple[str, ...]) -> str:
@@ -121,44 +127,52 @@ def _cut_of(fact: Fact, cuts: tuple[str, ...]) -> str:
 
 
 def _key_of(fact: Fact, cuts: tuple[str, ...]) -> str:
-    """Return the key; dimensions that a group is not of are null there, and left out."""
-    used = _used(fact, cuts)
+    """Return the key; what is null is left out, and those are the dimensions that a group is not of."""
+    used = [f"CASE WHEN grouping({dim}) = 0 THEN {_part(dim)} END" for dim in _used(fact, cuts)]
     return f"concat_ws(chr(31), {', '.join(used)})" if used else "''::text"
 
 
 def _columns(fact: Fact) -> str:
-    found = [f"{dimension(fact, dim)} AS {dim}" for dim in fact.dims]
-    named = {"is_ok": fact.ok, "is_failed": fact.failed}
-    named |= {"input_tokens": fact.input_tokens, "output_tokens": fact.output_tokens, "person": fact.person}
-    found += [f"{expression} AS {name}" for name, expression in named.items() if expression is not None]
+    """Return what is taken from each raw row."""
+    named = {
+        **fact.dims,
+        "is_ok": fact.ok,
+        "is_failed": fact.failed,
+        "duration": fact.duration,
+        "input_tokens": fact.input_tokens,
+        "output_tokens": fact.output_tokens,
+        "cost": fact.cost,
+        "value": fact.value,
+        "person_hash": None if fact.person is None else f"hashtextextended({fact.person}, 0)",
+    }
+    return ", ".join(f"{expression} AS {name}" for name, expression in named.items() if expression is not None)
+
+
+def _refined(fact: Fact) -> str:
+    """Return what is made of it: numbers that can be summed, buckets of the distribution, registers of the people."""
+    found = [*fact.dims]
+    found += [f"is_{name}" for name in ("ok", "failed") if getattr(fact, name) is not None]
+    found += [name for name in ("input_tokens", "output_tokens") if getattr(fact, name) is not None]
     if fact.duration is not None:
-        found.append(f"{_finite(fact.duration, least='0')} AS duration")
+        found.append(f"CASE WHEN duration BETWEEN 0 AND {_MOST_NUMBER} THEN duration END AS duration")
     if fact.cost is not None:
-        found.append(f"nullif({fact.cost}, 'NaN') AS cost")
+        found.append("nullif(cost, 'NaN') AS cost")
     if fact.value is not None:
-        found.append(f"{_finite(fact.value, least='-' + _MOST_NUMBER)} AS value")
-    return ", ".join(found)
-
-
-def _finite(expression: str, *, least: str) -> str:
-    return f"CASE WHEN ({expression}) BETWEEN {least} AND {_MOST_NUMBER} THEN ({expression}) END"
+        found.append(f"CASE WHEN value BETWEEN -{_MOST_NUMBER} AND {_MOST_NUMBER} THEN value END AS value")
+    if fact.person is not None:
+        found.append("((person_hash >> 52) & 4095)::int AS register")
+        found.append("coalesce(nullif(position(B'1' IN person_hash::bit(52)), 0), 53) AS rank")
+    return ", ".join([*found, f"{_place(fact)} AS place"])
 
 
 def _place(fact: Fact) -> str:
     if fact.sketched is None:
         return "NULL::int"
+    least = "0" if fact.sketched == "duration" else f"-{_MOST_NUMBER}"
     return (
-        f"CASE WHEN {fact.sketched} > 0 THEN ceil(ln({fact.sketched}::float8) * {BUCKETS_PER_E!r})::int - 1"
-        f" WHEN {fact.sketched} <= 0 THEN {AT_MOST_ZERO} END"
-    )
-
-
-def _register(fact: Fact) -> str:
-    if fact.person is None:
-        return ""
-    return (
-        f", (({_HASH} >> 52) & 4095)::int AS register,"
-        f" coalesce(nullif(position(B'1' IN {_HASH}::bit(52)), 0), 53) AS rank"
+        f"CASE WHEN {fact.sketched} > 0 AND {fact.sketched} <= {_MOST_NUMBER}"
+        f" THEN ceil(ln({fact.sketched}) * {BUCKETS_PER_E!r})::int - 1"
+        f" WHEN {fact.sketched} BETWEEN {least} AND 0 THEN {AT_MOST_ZERO} END"
     )
 
 
@@ -215,7 +229,5 @@ def _totals(fact: Fact) -> str:
     found = [
         f"{measured[name][1] if name in measured else f'NULL::{_TYPES[name]}'} AS {name}" for name in MEASURES[:-2]
     ]
-    packed = (
-        "string_agg(int2send(place::int2) || int4send(n), ''::bytea ORDER BY place) FILTER (WHERE place IS NOT NULL)"
-    )
+    packed = "string_agg(int2send(place::int2) || int4send(n), '') FILTER (WHERE place IS NOT NULL)"
     return ", ".join([*found, f"{packed if fact.sketched else 'NULL::bytea'} AS sketch"])
