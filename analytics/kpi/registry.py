@@ -170,6 +170,7 @@ _REGISTRY = (
         good=4,
         warning=6,
         dims={"page": "page"},
+        weight=0.5,
     ),
     Kpi(
         "websocket_p95",
@@ -183,6 +184,7 @@ _REGISTRY = (
         good=0.1,
         warning=0.25,
         dims={"channel": "channel"},
+        weight=0.5,
     ),
     Kpi(
         "db_queries",
@@ -403,8 +405,8 @@ _REGISTRY = (
         target=0.98,
         good=0.95,
         warning=0.9,
-        weight=2.0,
         dims=_OF_AGENTS,
+        weight=3,
     ),
     Kpi(
         "agent_errors",
@@ -528,6 +530,7 @@ _REGISTRY = (
         good=3,
         warning=5,
         dims={"engine": "engine"},
+        weight=0.5,
     ),
     Kpi(
         "mcp_success",
@@ -541,6 +544,7 @@ _REGISTRY = (
         good=0.98,
         warning=0.95,
         dims={"server": "server"},
+        weight=0.5,
     ),
     Kpi(
         "mcp_p95",
