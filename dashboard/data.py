@@ -127,7 +127,7 @@ def probe(context: AppContext, part: str) -> bool:
 # ---- Observe ----
 
 
-@question()
+@question(tags=("kpis",))
 def kpis(context: AppContext, span: Span) -> list[KpiReading]:
     """Return all key figures over *span*."""
     with session_scope(context.engine) as session:

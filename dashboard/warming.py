@@ -38,9 +38,10 @@ def warm(context: AppContext, stopping: threading.Event) -> int:
 
 def _wanted() -> Iterator[tuple[Question[..., object], tuple[object, ...]]]:
     data = importlib.import_module("dashboard.data")  # Streamlit's part of the process, imported ahead by then
+    overview = importlib.import_module("dashboard.overview_questions")
     span = Span(DEFAULT_RANGE)
     yield data.health, ()
-    yield data.kpis, (span,)
+    yield overview.overview, (span,)
     yield data.slos, ()
     yield data.slo_trends, ()
     yield data.latest_runs, ()
