@@ -1,7 +1,9 @@
 """A dashboard, and people and tokens to use it."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from served import PASSWORD, Dashboard, dashboard_process
@@ -46,6 +48,20 @@ def web(
     """A running dashboard shared by these tests."""
     with dashboard_process(tmp_path_factory.mktemp("web"), dsn=web_dsn, redis_url=valkey.url) as running:
         yield running
+
+
+@pytest.fixture
+def as_role(web: Dashboard, people: dict[str, str]) -> Any:
+    """Return a function that gives a client with the API token of a role."""
+    clients: list[httpx.Client] = []
+
+    def make(role: str) -> httpx.Client:
+        clients.append(web.as_program(people[role]))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture

@@ -12,20 +12,6 @@ from served import METRICS_TOKEN, Dashboard
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def as_role(web: Dashboard, people: dict[str, str]) -> Any:
-    """Return a function that gives a client with the API token of a role."""
-    clients: list[httpx.Client] = []
-
-    def make(role: str) -> httpx.Client:
-        clients.append(web.as_program(people[role]))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
 def test_a_viewer_who_starts_a_run_is_refused_and_it_is_noted(web: Dashboard, as_role: Any) -> None:
     answer = as_role("viewer").post("/api/v1/workflows/anything/runs", json={})
     assert answer.status_code == 403
