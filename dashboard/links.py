@@ -57,6 +57,22 @@ PAGES: tuple[PageSpec, ...] = (
         "What is used, who does it well, and what does it cost? Usage, a ranking of agents, models and cost, trends.",
     ),
     PageSpec(
+        "operations",
+        "Operations",
+        ":material/monitor_heart:",
+        "Observe",
+        Role.ANALYST,
+        "Does everything run, and what needs a hand? Parts, score, alerts, queues, workers, breakers, failures.",
+    ),
+    PageSpec(
+        "performance",
+        "Performance",
+        ":material/speed:",
+        "Observe",
+        Role.VIEWER,
+        "How quickly is everything answered? Endpoints, pages, caches, connection pools and SQL against their bounds.",
+    ),
+    PageSpec(
         "slos",
         "SLOs",
         ":material/target:",

@@ -8,6 +8,7 @@ from starlette.routing import Route
 from dashboard.api import hooks
 from dashboard.api.areas import (
     analytics,
+    caches,
     database,
     documents,
     events,
@@ -48,6 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *analytics.OPERATIONS,
     *database.OPERATIONS,
     *slos.OPERATIONS,
+    *caches.OPERATIONS,
     *system.OPERATIONS,
     Operation(
         "GET",

@@ -7,9 +7,13 @@ API = "/api/v1/"
 OTHER_PAGE = "other"
 AREAS = (
     "agents",
+    "analytics",
     "annotations",
     "artifacts",
     "audit",
+    "caches",
+    "costs",
+    "database",
     "documents",
     "events",
     "health",
@@ -18,6 +22,7 @@ AREAS = (
     "me",
     "metrics",
     "openapi",
+    "pools",
     "projects",
     "queue",
     "rum",
