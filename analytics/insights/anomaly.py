@@ -52,10 +52,13 @@ _REACH = np.array([1, _SHORT, _SHORT, _LONG, _LONG, 2] * 2)
 class Judgement:
     """What is thought of each step of a course."""
 
+    values: Floats
     score: Floats
     """Standard deviations outside of the envelope, 0 inside and where nothing can be said."""
     view: NDArray[np.intp]
     """Which of :data:`VIEWS` lies out furthest."""
+    is_above: NDArray[np.bool_]
+    """Whether it lies above its envelope, else below."""
     expected: Floats
     """What is usual at that hour; not a number while that is not known."""
     low: Floats
@@ -73,10 +76,13 @@ class Anomaly:
     first: int
     last: int
     peak: int
-    """The step that lies out furthest."""
+    """The step whose value is furthest from the usual, of those that make it stand out."""
     score: float
+    """Standard deviations outside of the envelope, at most."""
     view: str
-    """As what it is unlike."""
+    """As what it is unlike; one of :data:`VIEWS`."""
+    is_above: bool
+    """Whether that is higher than all before, else lower."""
     confidence: float
 
 
@@ -117,9 +123,12 @@ def judge(values: Floats, *, season: int = 24, threshold: float = THRESHOLD, lea
         score, envelope = _scored(views, unlearnt, floor)
         best = score.max(axis=0)
     view = score.argmax(axis=0)
+    steps = np.arange(len(values))
     return Judgement(
+        values=values,
         score=best,
         view=view,
+        is_above=views[view, steps] > envelope.high[view, steps],
         expected=expected,
         low=_edge(envelope.low - threshold * envelope.scale, expected),
         high=_edge(envelope.high + threshold * envelope.scale, expected),
@@ -131,7 +140,7 @@ def anomalies(
     judged: Judgement, *, threshold: float = THRESHOLD, least_confidence: float = LEAST_CONFIDENCE
 ) -> list[Anomaly]:
     """Return the stretches in which *judged* lies above *threshold*, oldest first; those close together are one."""
-    gap = cooldown_of(len(judged.score)) + _LONG
+    gap = _SHORT + 1
     stretches: list[list[int]] = []
     for place in np.flatnonzero(judged.score > threshold).tolist():
         if stretches and place - stretches[-1][-1] <= gap:
@@ -148,14 +157,19 @@ def cooldown_of(steps: int) -> int:
 
 
 def _anomaly(judged: Judgement, places: Sequence[int]) -> Anomaly:
-    peak = max(places, key=lambda place: float(judged.score[place]))
+    top = max(places, key=lambda place: float(judged.score[place]))
+    view = int(judged.view[top])
+    reached = slice(max(0, top - int(_REACH[view]) + 1), top + 1)
+    usual = np.where(np.isfinite(judged.expected), judged.expected, (judged.low + judged.high) / 2)
+    away = np.abs(judged.values[reached] - usual[reached])
     return Anomaly(
         first=places[0],
         last=places[-1],
-        peak=peak,
-        score=float(judged.score[peak]),
-        view=VIEWS[int(judged.view[peak])],
-        confidence=float(judged.confidence[peak]),
+        peak=reached.start + int(np.nanargmax(away)) if np.isfinite(away).any() else top,
+        score=float(judged.score[top]),
+        view=VIEWS[view],
+        is_above=bool(judged.is_above[top]),
+        confidence=float(judged.confidence[top]),
     )
 
 

@@ -16,7 +16,6 @@ from analytics.insights.findings import Stored, store
 from analytics.insights.lines import WHOLE, Line, lines
 from analytics.insights.model import Finding
 from analytics.insights.outlook import advice_for, capacity, outlook_of
-from analytics.kpi.model import Direction
 from analytics.sources.prometheus import PromClient
 from analytics.store.engine import session_scope
 from analytics.store.tables import Annotation
@@ -66,10 +65,10 @@ def find_insights(engine: Engine, prom: PromClient | None, *, now: datetime) -> 
 
 def look_at(found: Sequence[Line], notes: Sequence[Note], *, now: datetime) -> list[Finding]:
     """Return what is found in courses, without reading anything."""
-    findings: list[Finding] = []
-    for line in found:
-        findings += finders.anomalies_of(line, notes, now=now)
-        findings += finders.shifts_of(line, notes, now=now)
+    by_name = {(line.kpi.id, line.dim, line.key): line for line in found}
+    unlike = [one for line in found for one in finders.anomalies_of(line, notes, now=now)]
+    moved = [one for line in found for one in finders.shifts_of(line, notes, now=now)]
+    findings = [*finders.gathered(unlike, by_name), *finders.gathered(moved, by_name)]
     whole = [line for line in found if line.is_whole]
     for line in whole:
         if line.kpi.warning is not None:
@@ -90,10 +89,8 @@ def _together(whole: Sequence[Line]) -> list[Finding]:
 
 def _is_same_thing(first: Line, second: Line) -> bool:
     """Tell whether two figures are bound to go together: of one group, or both of them amounts."""
-    if first.kpi.group == second.kpi.group:
-        return True
     amounts = {"count", "tokens", "usd", "bytes"}
-    return first.kpi.unit in amounts and second.kpi.unit in amounts and first.kpi.direction is not Direction.LOWER
+    return first.kpi.group == second.kpi.group or {first.kpi.unit, second.kpi.unit} <= amounts
 
 
 def _notes(session: Session, now: datetime) -> list[Note]:

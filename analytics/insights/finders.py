@@ -1,19 +1,19 @@
 """From courses to findings: each says what was seen, how much, how sure, and what happened near it."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from analytics.core.words import percent, quantity
+from analytics.core.words import percent, plural, quantity
 from analytics.insights import anomaly, regression
 from analytics.insights.advice import NOISY_PER_WEEK
 from analytics.insights.correlation import Correlation
 from analytics.insights.course import Floats, without_shape
 from analytics.insights.lines import DAY_STEPS, Line
-from analytics.insights.model import Evidence, Finding, Happening, InsightKind, Number, Values
+from analytics.insights.model import Evidence, Finding, Happening, InsightKind, Number, Related, Values
 from analytics.insights.outlook import BoundAdvice, Outlook, Resource
 from analytics.kpi.model import CellSource, Direction, Kpi
 
@@ -25,6 +25,8 @@ AROUND = timedelta(hours=2)
 """What was noted so near to a change is told with it."""
 SHOWN_STEPS = 14 * DAY_STEPS
 """A finding shows so much of its course, at most."""
+MOST_RELATED = 12
+"""Others that are told with a finding."""
 SURE_OF_CAPACITY = 0.9
 SOON_DAYS = 90.0
 """A bound that is reached later is no finding."""
@@ -68,17 +70,16 @@ def anomalies_of(line: Line, notes: Sequence[Note], *, now: datetime) -> Iterato
         if ended < now - NEWS:
             continue
         value, usual = float(line.values[one.peak]), float(judged.expected[one.peak])
-        low, high = float(judged.low[one.peak]), float(judged.high[one.peak])
-        is_high = value > (usual if math.isfinite(usual) else (low + high) / 2)
-        is_outside = not low <= value <= high
+        is_outside = not float(judged.low[one.peak]) <= value <= float(judged.high[one.peak])
+        is_high = value > usual if math.isfinite(usual) else one.is_above
         yield Finding(
             kind=InsightKind.ANOMALY,
             kpi_id=line.kpi.id,
             dim=line.dim,
             key=line.key,
-            title=_anomaly_title(line, value, usual, is_outside=is_outside, is_high=is_high, view=one.view),
+            title=_anomaly_title(line, one, value, usual, is_outside=is_outside, is_high=is_high),
             confidence=one.confidence,
-            since=line.at(one.first),
+            since=line.at(min(one.first, one.peak)),
             until=None if one.last >= last_step - 1 else ended,
             is_good=_is_good(line.kpi, is_rise=is_high) if is_outside else None,
             evidence=_evidence(
@@ -99,11 +100,19 @@ def anomalies_of(line: Line, notes: Sequence[Note], *, now: datetime) -> Iterato
         )
 
 
-def _anomaly_title(line: Line, value: float, usual: float, *, is_outside: bool, is_high: bool, view: str) -> str:
-    words = quantity(value, line.kpi.unit)
-    if not is_outside or not math.isfinite(usual):
-        return f"{line.name}: {words}, {view} is unlike all before"
-    return f"{line.name}: {words}, unusually {'high' if is_high else 'low'} (usually {quantity(usual, line.kpi.unit)})"
+def _anomaly_title(
+    line: Line, one: anomaly.Anomaly, value: float, usual: float, *, is_outside: bool, is_high: bool
+) -> str:
+    usually = f" (usually {quantity(usual, line.kpi.unit)})" if math.isfinite(usual) else ""
+    if is_outside:
+        said = f"unusually {'high' if is_high else 'low'}"
+    elif "spread" in one.view:
+        said = f"unusually {'unsteady' if one.is_above else 'steady'}"
+    elif "change" in one.view:
+        said = f"{'rose' if one.is_above else 'fell'} more at once than ever before"
+    else:
+        said = f"{'higher' if one.is_above else 'lower'} for longer than ever before"
+    return f"{line.name}: {said}, {quantity(value, line.kpi.unit)}{usually}"
 
 
 def shifts_of(line: Line, notes: Sequence[Note], *, now: datetime) -> Iterator[Finding]:
@@ -294,6 +303,42 @@ def noise_of(advice: BoundAdvice, *, now: datetime) -> Finding | None:
                 Number("Alarms a week then", found.alarms_per_week, ""),
             ),
         ),
+    )
+
+
+def gathered(findings: Sequence[Finding], lines: Mapping[tuple[str, str, str], Line]) -> list[Finding]:
+    """Return one finding for all of one kind that began within two hours; the others are told with it.
+
+    What leads is the figure with bounds, then the whole before a part, then the surest.
+
+    Args:
+        findings: Anomalies or changes of level.
+        lines: The courses by figure, dimension and key.
+    """
+
+    def rank(one: Finding) -> tuple[bool, bool, float]:
+        line = lines[one.kpi_id, one.dim, one.key]
+        return line.kpi.warning is None or not line.is_whole, not line.is_whole, -one.confidence
+
+    left = sorted(findings, key=rank)
+    found: list[Finding] = []
+    while left:
+        lead, rest = left[0], left[1:]
+        same = [one for one in rest if abs(one.since - lead.since) <= AROUND]
+        left = [one for one in rest if abs(one.since - lead.since) > AROUND]
+        found.append(_with(lead, same))
+    return found
+
+
+def _with(lead: Finding, same: Sequence[Finding]) -> Finding:
+    if not same:
+        return lead
+    related = [Related(one.kpi_id, one.dim, one.key, one.title) for one in same[:MOST_RELATED]]
+    return replace(
+        lead,
+        title=f"{lead.title}; {plural(len(same), 'other figure')} with it",
+        aliases=[one.subject for one in same],
+        evidence=replace(lead.evidence, related=related),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Subquery, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Row, Subquery, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -106,11 +106,12 @@ class _Known:
 def store(session: Session, found: Sequence[Finding], *, now: datetime) -> Stored:
     """Store *found*; what was known is brought up to date. Safe to repeat, and for two at once: the second waits."""
     session.execute(_LOCK)
-    known = _known(session, {one.subject for one in found})
+    known = _known(session, {subject for one in found for subject in (one.subject, *one.aliases)})
     new = 0
     # Oldest first, so that the ids, which grow, tell the newest.
     for one in sorted(found, key=lambda one: one.since):
-        same = next((row for row in known[one.subject] if not row.is_taken and _is_same(row, one, now)), None)
+        rows = (row for subject in (one.subject, *one.aliases) for row in known[subject])
+        same = next((row for row in rows if not row.is_taken and _is_same(row, one, now)), None)
         if same is None:
             same = _Known(f"{one.subject}:{one.since.isoformat()}", one.since, one.until, now)
             known[one.subject].append(same)
@@ -147,6 +148,9 @@ def _is_same(row: _Known, one: Finding, now: datetime) -> bool:
 
 def _write(session: Session, one: Finding, same: _Known, now: datetime) -> None:
     values: dict[str, Any] = {
+        "kpi_id": one.kpi_id,
+        "dim": one.dim,
+        "key": one.key,
         "title": one.title,
         "confidence": one.confidence,
         "is_good": one.is_good,
@@ -160,9 +164,6 @@ def _write(session: Session, one: Finding, same: _Known, now: datetime) -> None:
         "id": new_id(),
         "kind": one.kind,
         "fingerprint": same.fingerprint,
-        "kpi_id": one.kpi_id,
-        "dim": one.dim,
-        "key": one.key,
         "since": one.since,
         "found_at": now,
     }
@@ -177,7 +178,7 @@ def list_insights(
     kpi_id: str | None = None,
     since: datetime | None = None,
     with_muted: bool = False,
-    before: uuid.UUID | None = None,
+    before: tuple[datetime, uuid.UUID] | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> list[InsightRow]:
     """Return findings, found last first; of those found together, the latest first.
@@ -188,12 +189,12 @@ def list_insights(
         kpi_id: Only about this key figure.
         since: Only those seen at or after it.
         with_muted: Whether muted subjects are told as well.
-        before: Id of the last one of the page before.
+        before: ``found_at`` and id of the last one of the page before.
         limit: How many at most, 1 to 100.
     """
     check_paging(limit=limit)
     votes = _votes()
-    query = _rows(votes).order_by(Insight.id.desc()).limit(limit)
+    query = _rows(votes).order_by(Insight.found_at.desc(), Insight.id.desc()).limit(limit)
     if kinds is not None:
         query = query.where(Insight.kind.in_(kinds))
     if kpi_id is not None:
@@ -203,7 +204,7 @@ def list_insights(
     if not with_muted:
         query = query.where(~_muted(votes))
     if before is not None:
-        query = query.where(Insight.id < before)
+        query = query.where(tuple_(Insight.found_at, Insight.id) < tuple_(*before))
     return [_row(row) for row in session.execute(query)]
 
 

@@ -14,7 +14,7 @@ from analytics.kpi.cells import key_of, value_of
 from analytics.kpi.model import CellSource, Kpi, KpiSeries
 from analytics.kpi.registry import registry
 from analytics.kpi.series import many_series
-from analytics.rollup.read import HOUR, Want, read_many, totals
+from analytics.rollup.read import DAY, HOUR, Want, read_many, totals
 from analytics.sources.prometheus import PromClient
 
 WHOLE = timedelta(days=28)
@@ -28,7 +28,7 @@ _LOOKED_INTO = ("agent", "model", "workflow", "service")
 """Dimensions whose parts are looked at one by one."""
 _MEASURED = {"ratio", "s", "usd"}
 """Units of figures that are looked at by part: shares, times and costs."""
-_LEAST_SAMPLES = {"ratio": 20, "s": 10}
+_LEAST_SAMPLES = {"ratio": 20, "s": 10, "usd": 10}
 """By unit: a step with fewer rows or events is too small to be judged."""
 _LEAST_PER_STEP = 3.0
 """Counts below this, on average, jump by themselves."""
@@ -151,18 +151,22 @@ def _part_lines(session: Session, kpis: Sequence[Kpi], now: datetime) -> Iterato
         )
 
 
-def daily(line: Line, *, is_sum: bool) -> Floats:
-    """Return *line* by whole UTC days: sums, or the value that 95 % of the hours stay below; days half known are not.
+def first_day(line: Line) -> datetime:
+    """Return the start of the first UTC day that lies in *line* as a whole."""
+    day = floor_time(line.start, DAY)
+    return day if day == line.start else day + DAY
 
-    The first day may be short, and is left out then.
+
+def daily(line: Line, *, is_sum: bool) -> Floats:
+    """Return *line*, in hours, by whole UTC days: the sum, or what 95 % of the hours stay below.
+
+    A day of which less than half is known is not known; of the others, a sum stands for all hours.
     """
-    first = (-int((line.start - floor_time(line.start, timedelta(days=1))) / line.step)) % DAY_STEPS
-    hours = line.values[first:]
+    hours = line.values[int((first_day(line) - line.start) / line.step) :]
     grid = hours[: len(hours) // DAY_STEPS * DAY_STEPS].reshape(-1, DAY_STEPS)
-    known = np.isfinite(grid).sum(axis=1)
-    filled = np.where(np.isfinite(grid), grid, np.nan)
     found = np.full(len(grid), np.nan)
-    for day in np.flatnonzero(known >= DAY_STEPS / 2).tolist():
-        values = filled[day][np.isfinite(filled[day])]
-        found[day] = float(values.sum()) * DAY_STEPS / values.size if is_sum else float(np.quantile(values, 0.95))
+    for place, day in enumerate(grid):
+        known = day[np.isfinite(day)]
+        if known.size >= DAY_STEPS / 2:
+            found[place] = float(known.mean()) * DAY_STEPS if is_sum else float(np.quantile(known, 0.95))
     return found

@@ -52,6 +52,17 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
+class Related:
+    """Another course in which the same was seen at the same time."""
+
+    kpi_id: str
+    dim: str
+    key: str
+    title: str
+    """What was seen there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What a finding rests on: the course it was seen in, numbers, what happened, and how sure it is by what."""
 
@@ -77,6 +88,8 @@ class Evidence:
     other_kpi_id: str | None = None
     """The second figure of a correlation."""
     other_values: Values = ()
+    related: Sequence[Related] = ()
+    """Where else it was seen within two hours, the surest first."""
     includes_demo: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -114,6 +127,8 @@ class Finding:
     """None while it lasts."""
     is_good: bool | None = None
     """Whether it is for the better; None where that makes no sense."""
+    aliases: Sequence[str] = ()
+    """Subjects of what was seen with it: stored as one of them, it is the same finding."""
 
     @property
     def subject(self) -> str:

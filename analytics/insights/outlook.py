@@ -14,7 +14,7 @@ from analytics.insights.advice import Advice, advise, alarms_per_week
 from analytics.insights.capacity import Growth, Reach, growth, load_at, reach
 from analytics.insights.course import Floats
 from analytics.insights.forecast import forecast
-from analytics.insights.lines import DAY_STEPS, WHOLE, Line, daily, line_of, whole_hours
+from analytics.insights.lines import DAY_STEPS, WHOLE, Line, daily, first_day, line_of, whole_hours
 from analytics.kpi.model import Direction
 from analytics.kpi.registry import registry
 from analytics.kpi.series import many_series
@@ -75,6 +75,11 @@ class Load:
     growth: Growth | None
     """None with less than 14 days."""
 
+    @property
+    def first_day(self) -> datetime:
+        """Return the start of the first of ``per_day``."""
+        return first_day(self.line)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -93,6 +98,11 @@ class Resource:
     """How much of it that load explains, 0 to 1."""
     bearable: float | None
     """How many times the present busy load it bears until the bound, if it goes on like this."""
+
+    @property
+    def first_day(self) -> datetime:
+        """Return the start of the first of ``per_day``."""
+        return first_day(self.line)
 
     @property
     def headroom(self) -> float | None:
