@@ -28,6 +28,8 @@ _LOOKED_INTO = ("agent", "model", "workflow", "service")
 """Dimensions whose parts are looked at one by one."""
 _MEASURED = {"ratio", "s", "usd"}
 """Units of figures that are looked at by part: shares, times and costs."""
+_MADE_OF_OTHERS = {"performance_score"}
+"""What is found in it is found in the figures it is made of."""
 _LEAST_SAMPLES = {"ratio": 20, "s": 10, "usd": 10}
 """By unit: a step with fewer rows or events is too small to be judged."""
 _LEAST_PER_STEP = 3.0
@@ -76,7 +78,7 @@ def lines(session: Session, prom: PromClient | None, *, now: datetime) -> list[L
         prom: Where counters are asked for, or None.
         now: The hour that runs is not over, and is left out.
     """
-    ids = [item.id for item in registry()]
+    ids = [item.id for item in registry() if item.id not in _MADE_OF_OTHERS]
     series = many_series(session, prom, ids, whole_hours(WHOLE, now=now), step=HOUR)
     found = [line_of(one) for one in series.values()]
     found += _part_lines(session, [one.kpi for one in series.values()], now)

@@ -20,6 +20,7 @@ from analytics.core.logging import correlated, get_logger
 from analytics.core.settings import Settings
 from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
 from analytics.demo import is_seeded, keep_alive
+from analytics.insights import find_insights
 from analytics.kpi.overview import record_score
 from analytics.rollup.upkeep import keep_up
 from analytics.slo.ingest import ingest
@@ -60,6 +61,8 @@ class Tick:
     name: str
     every_s: float
     work: Callable[[], object]
+    after_s: float = 0.0
+    """So long after the start at first: what takes seconds does not hold up what others wait for."""
 
 
 class Leadership:
@@ -115,6 +118,7 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("keep_up_rollup", 20, lambda: keep_up(engine, now=utc_now())),
         Tick("sample_system", 30, lambda: _sample_system(process, store)),
         Tick("sample_score", 300, lambda: _sample_score(process, prom)),
+        Tick("find_insights", 600, lambda: find_insights(engine, prom, now=utc_now()), after_s=45),
         Tick("sample_queues", 30, lambda: _sample_queues(process)),
         Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
@@ -144,7 +148,7 @@ def _upkeep_worker(process: WorkerProcess) -> OneQueueWorker:
 @contextmanager
 def _ticking(tick: Tick, process: WorkerProcess, leadership: Leadership) -> Iterator[None]:
     def loop() -> None:
-        wait_s = 0.0
+        wait_s = tick.after_s
         while not process.stop.wait(wait_s):
             began = time.monotonic()
             acted = leadership.is_held()
