@@ -38,6 +38,7 @@ _DELIMITERS = ",;\t|"
 _MOST_COLUMNS = 200
 _LONGEST_NAME = 200
 _LONGEST_LINE = 2**20
+_LONGEST_HEAD = 2**16
 _CHUNK_BYTES = 2**20
 _HEAD_BYTES = 4096
 _MARKS = (
@@ -202,9 +203,11 @@ def form_of(file: BinaryIO, encoding: str | None = None) -> CsvForm:
         raise InputError(f"{encoding[:40]!r} is none of the encodings {', '.join(ENCODINGS)}; nothing was read.")
     found, said = (encoding, "as you said") if encoding is not None else _encoding(file)
     with _text(file, found) as text:
-        head = text.readline(_LONGEST_LINE)
+        head = text.readline(_LONGEST_HEAD)
     if not head.strip():
         raise InputError("The file has no first line with the names of its columns; nothing was read.")
+    if len(head) == _LONGEST_HEAD:
+        raise InputError("The file's first line is far too long for names of columns; nothing was read.")
     options = [(len(next(csv.reader([head], delimiter=mark), [])), mark) for mark in _DELIMITERS]
     delimiter = max(options, key=lambda option: option[0])[1]
     with _text(file, found) as text:
@@ -370,7 +373,7 @@ def _event(values: Sequence[str], form: CsvForm, mapped: Mapped, limits: _Limits
     known["source"] = known.get("source") or DEFAULT_SOURCE
     known["id"] = known.get("id") or _id_of(values)
     if known.get("at") is None:
-        raise UnfitError("at", "is needed")
+        raise UnfitError(mapped.columns.get("at", "at"), "is needed")
     known["at"] = _in_zone(known["at"], mapped.zone)
     for name in _NUMBERS:
         if known.get(name) is not None:
