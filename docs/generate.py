@@ -51,12 +51,31 @@ def kpis() -> str:
     """Return the page of all key figures."""
     from analytics.kpi import registry  # noqa: PLC0415 - heavy, and only here
 
-    rows = [
-        (f"`{k.id}`", k.title, k.group, k.unit, show(k.target), show(k.good), show(k.warning), k.doc)
-        for k in registry()
+    found = registry()
+    head = ("Id", "Title", "Unit", "Better", "Target", "Good", "Warning", "Weight", "Split by", "From", "What it is")
+    parts = [
+        "# Key figures\n\nOne definition serves page, interface, alert and report. See [key figures](../kpis.md).\n"
     ]
-    head = ("Id", "Title", "Group", "Unit", "Target", "Good", "Warning", "How it is computed")
-    return "# Key figures\n\nOne definition serves page, interface, alert and report.\n\n" + table(head, rows)
+    for group in dict.fromkeys(item.group for item in found):
+        rows = (
+            (
+                f"`{k.id}`",
+                k.title,
+                k.unit,
+                str(k.direction) or "neither",
+                show(k.target),
+                show(k.good),
+                show(k.warning),
+                show(k.weight) if k.bounds.are_set else "none",
+                ", ".join(f"`{dim}`" for dim in k.dims) or "nothing",
+                k.source,
+                k.doc,
+            )
+            for k in found
+            if k.group == group
+        )
+        parts.append(f"\n## {group}\n\n{table(head, rows)}")
+    return "".join(parts)
 
 
 def objectives() -> str:

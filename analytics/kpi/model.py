@@ -158,7 +158,7 @@ class Kpi:
     title: str
     group: str
     unit: str
-    """``ratio`` (0 to 1), ``s``, ``usd``, ``count``, ``tokens``, ``bytes``."""
+    """``ratio`` (0 to 1), ``s``, ``usd``, ``count``, ``tokens``, ``bytes``, ``points`` (0 to 100)."""
     direction: Direction
     doc: str
     measure: Source

@@ -1,7 +1,8 @@
-"""The tools: questions about objectives, answered as the API answers them, with the numbers of pages and reports."""
+"""The tools: questions about objectives and key figures, answered as the API answers them, with the same numbers."""
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -13,8 +14,9 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from analytics.core.clock import utc_now
+from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import HelmsightError
+from analytics.kpi import KpiReading, read_kpis
 from analytics.slo import SloState, SloStatus, catalogue, slo_report
 from analytics.slo.explain import explain_burn as explanation_of
 from analytics.slo.model import CalendarUnit
@@ -30,9 +32,10 @@ Answer: TypeAlias = dict[str, Any]
 
 _READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False, destructive_hint=False)
 _INSTRUCTIONS = (
-    "Service level objectives and their error budgets. Begin with list_slos; get_slo tells all of one, explain_burn"
-    " what spent its budget, what_if what another target or window would mean, backtest what its alerts would have"
-    " done. Shares are 0 to 1, times UTC; null means that nothing was measured, never that all is well."
+    "Service level objectives with their error budgets, and key figures. Begin with list_slos; get_slo tells all of"
+    " one, explain_burn what spent its budget, what_if what another target or window would mean, backtest what its"
+    " alerts would have done. list_kpis tells the key figures. Shares are 0 to 1, times UTC; null means that nothing was"
+    " measured, never that all is well."
 )
 
 SloId = Annotated[str, Field(max_length=100, description="Id of the objective, from list_slos.")]
@@ -103,12 +106,28 @@ async def backtest(
     return _plain(await _ask(_backtests, slo_id, days=days, min_bad=min_bad))
 
 
+async def list_kpis(
+    *,
+    hours: Annotated[int, Field(ge=1, le=9600, description="Over the last so many hours.")] = 24,
+    group: Annotated[
+        str | None, Field(max_length=50, description="Only those of this group, such as http, agents or models.")
+    ] = None,
+) -> Answer:
+    """List the key figures: value, unit, state, target, the value before, and on how many samples each rests.
+
+    A value is null when nothing was measured: ``no_data`` when its source saw nothing, ``no_source`` when that is away.
+    """
+    readings = await _ask(_readings, Interval.last(timedelta(hours=hours)))
+    return _plain({"kpis": [_figure(reading) for reading in readings if group in {None, reading.kpi.group}]})
+
+
 _TOOLS: Mapping[str, Callable[..., Awaitable[Answer]]] = {
     "List objectives": list_slos,
     "Tell of one objective": get_slo,
     "Explain what spent a budget": explain_burn,
     "Try targets and windows": what_if,
     "Try alerts on the past": backtest,
+    "List key figures": list_kpis,
 }
 
 
@@ -116,7 +135,7 @@ def make_server() -> MCPServer:
     """Return a server with the tools."""
     server = MCPServer(
         "helmsight",
-        title="Helmsight objectives",
+        title="Helmsight",
         instructions=_INSTRUCTIONS,
         version=version("helmsight"),
         log_level="WARNING",
@@ -180,6 +199,29 @@ def _brief(status: SloStatus) -> Answer:
         "coverage": status.coverage_ratio,
         "read_error": status.read_error,
         "includes_demo": status.includes_demo,
+    }
+
+
+def _readings(session: Session, interval: Interval) -> list[KpiReading]:
+    return read_kpis(session, get_context().prom, interval)
+
+
+def _figure(reading: KpiReading) -> Answer:
+    return {
+        "id": reading.kpi.id,
+        "title": reading.kpi.title,
+        "group": reading.kpi.group,
+        "doc": reading.kpi.doc,
+        "value": reading.value,
+        "unit": reading.kpi.unit,
+        "state": reading.state,
+        "target": reading.kpi.target,
+        "previous": reading.previous,
+        "samples": reading.samples,
+        "measured_at": reading.measured_at,
+        "since": reading.interval.since,
+        "until": reading.interval.until,
+        "includes_demo": reading.includes_demo,
     }
 
 

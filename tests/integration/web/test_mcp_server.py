@@ -31,6 +31,7 @@ _HELLO = {
         "clientInfo": {"name": "tests", "version": "1"},
     },
 }
+_OF_SLOS = ("list_slos", "get_slo", "explain_burn", "what_if", "backtest")
 BAD_BEFORE = timedelta(days=2)
 _FILL = text("""
     INSERT INTO slo_bucket_5m (slo_id, group_key, bucket_start, good, total, measured_s, origin)
@@ -73,14 +74,14 @@ def slo_id(web: Dashboard) -> Iterator[str]:
 
 def test_an_agent_with_a_viewers_token_finds_tools_that_only_read(web: Dashboard, people: dict[str, str]) -> None:
     tools = _asked(web, people["viewer"], lambda client: client.list_tools()).tools
-    assert [tool.name for tool in tools] == ["list_slos", "get_slo", "explain_burn", "what_if", "backtest"]
+    assert [tool.name for tool in tools] == [*_OF_SLOS, "list_kpis"]
     assert all(tool.annotations.read_only_hint and not tool.annotations.destructive_hint for tool in tools)
     assert all(tool.title and tool.description for tool in tools)
 
 
 def test_clients_of_the_protocol_with_a_handshake_are_answered_too(web: Dashboard, people: dict[str, str]) -> None:
     tools = _asked(web, people["viewer"], lambda client: client.list_tools(), mode="legacy").tools
-    assert len(tools) == 5
+    assert len(tools) == 6
 
 
 def test_the_tools_tell_of_one_objective_what_its_ledger_says(
@@ -116,6 +117,13 @@ def test_objectives_without_events_are_told_as_such(web: Dashboard, people: dict
     answer = _asked(web, people["viewer"], lambda client: client.call_tool("list_slos", {"service": "cache"}))
     [slo] = answer.structured_content["slos"]
     assert (slo["id"], slo["state"], slo["sli"], slo["budget_left"]) == ("cache_hit_rate", "no_data", None, None)
+
+
+def test_key_figures_say_what_was_not_measured(web: Dashboard, people: dict[str, str]) -> None:
+    answer = _asked(web, people["viewer"], lambda client: client.call_tool("list_kpis", {"group": "agents"}))
+    (runs,) = [figure for figure in answer.structured_content["kpis"] if figure["id"] == "agent_runs"]
+    assert (runs["value"], runs["state"], runs["samples"], runs["unit"]) == (None, "no_data", 0, "count")
+    assert {figure["group"] for figure in answer.structured_content["kpis"]} == {"agents"}
 
 
 @pytest.mark.parametrize("tool", ["get_slo", "explain_burn", "what_if", "backtest"])

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError, NotFoundError
 from analytics.kpi import Bounds, Direction, Kpi, KpiState, kpi, registry
+from analytics.kpi.cells import MEASURES
 from analytics.kpi.model import MAX_POINTS, CellSource, grid_of
 from analytics.kpi.prometheus import histogram_quantile
+from analytics.rollup.cuts import fact_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCE = CellSource("run", "n")
@@ -106,3 +108,22 @@ def test_a_quantile_is_that_of_prometheus() -> None:
 def test_a_quantile_of_nothing_is_not_known() -> None:
     assert histogram_quantile(0.95, np.array([0.1, np.inf]), np.array([0.0, 0.0])) is None
     assert histogram_quantile(0.95, np.array([np.inf]), np.array([5.0])) is None
+
+
+def test_the_guide_names_the_bounds_that_count() -> None:
+    """What ``docs/kpis.md`` says of requirements, by the figures that have to meet them."""
+    assert kpi("cache_hits").bounds == Bounds(0.95, 0.85, 0.75)
+    assert kpi("http_p99").bounds == Bounds(0.2, 0.5, 1.0)
+    assert kpi("availability").bounds == Bounds(0.999, 0.995, 0.99)
+    assert [kpi(name).warning for name in ("system_cpu", "system_memory", "system_disk")] == [0.85, 0.9, 0.9]
+    assert [kpi(name).target for name in ("system_cpu", "run_p95", "ocr_p95", "page_load_p95")] == [0.7, 5, 2, 3]
+
+
+def test_every_figure_can_be_computed() -> None:
+    for item in registry():
+        source = item.measure
+        if isinstance(source, CellSource):
+            fact_of(source.cut)
+            assert {source.value, source.samples, source.total or "n"} <= MEASURES.keys(), item.id
+            for cut in item.dims.values():
+                assert fact_of(cut).name == fact_of(source.cut).name, item.id
