@@ -34,8 +34,8 @@ _READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_h
 _INSTRUCTIONS = (
     "Service level objectives with their error budgets, and key figures. Begin with list_slos; get_slo tells all of"
     " one, explain_burn what spent its budget, what_if what another target or window would mean, backtest what its"
-    " alerts would have done. list_kpis tells the key figures. Shares are 0 to 1, times UTC; null means that nothing was"
-    " measured, never that all is well."
+    " alerts would have done. list_kpis tells the key figures. Shares are 0 to 1, times UTC; null means that nothing"
+    " was measured, never that all is well."
 )
 
 SloId = Annotated[str, Field(max_length=100, description="Id of the objective, from list_slos.")]
