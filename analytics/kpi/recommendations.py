@@ -234,16 +234,14 @@ def _not_measured(score: Score) -> list[Cause]:
     names = ", ".join(kpi.title for kpi in missing[:_MOST_NAMED])
     more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
     sources = " and ".join(sorted({kpi.source for kpi in missing}))
-    weight = math.fsum(part.kpi.weight for part in score.parts)
-    share = math.fsum(kpi.weight for kpi in missing) / weight
     return [
         Cause(
             rule="not_measured",
             kpi_id="",
             title=f"Let {sources} measure what is not measured",
-            evidence=f"{percent(share)} of the score's weight has no source: {names}{more}.",
+            evidence=f"{percent(score.unsourced)} of the score's weight has no source: {names}{more}.",
             page="admin",
-            numbers={"share": share, "figures": len(missing)},
+            numbers={"share": score.unsourced, "figures": len(missing)},
         )
     ]
 

@@ -3,12 +3,13 @@
 Each figure earns points on a line through its thresholds: 100 at its best, 90 at its target, 80 where good ends, 70
 where a warning ends, and 0 twice as far from the target as that. The score is their mean, weighted, over the figures
 that have data; it is at most 30 above the worst of them, so that one broken part is not averaged away. What is lost
-adds up: the lost points of the figures, and those that the limit takes, are 100 less the score.
+adds up: the lost points of the figures, and those that the limit takes, are 100 less the score. Figures whose source is
+not there at all, such as those of Prometheus where none is set up, are left out and told apart from silent ones.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,7 +21,7 @@ FULL, TARGET, GOOD, WARNING = 100.0, 90.0, 80.0, 70.0
 HEADROOM = 30.0
 """So many points the score may lie above its worst figure."""
 LEAST_COVERAGE = 0.5
-"""With data on less of the weight there is no score."""
+"""With data on less of the weight, of figures whose source is there, there is no score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Score:
     """The performance score over one interval, with all that it is made of."""
 
     value: float | None
-    """0 to 100; None with data on less than half of the weight."""
+    """0 to 100; None where :attr:`coverage` is less than a half."""
     mean: float | None
     """The weighted mean before the limit; None without any data."""
     limited_by: Part | None
@@ -54,7 +55,9 @@ class Score:
     limit_lost: float
     """Points that the limit takes, 0 or more."""
     coverage: float
-    """Share of the weight that has data, 0 to 1."""
+    """Share of the weight that has data, of the figures whose source is there; 0 to 1."""
+    unsourced: float
+    """Share of the weight of all figures whose source is not there, 0 to 1."""
     parts: Sequence[Part]
     """Every figure with thresholds and a weight: those that cost most first, those without data last."""
     interval: Interval | None
@@ -97,11 +100,12 @@ def score_of(readings: Sequence[KpiReading]) -> Score:
     """Return the score of *readings*; figures without thresholds or weight take no part."""
     graded = [reading for reading in readings if reading.kpi.target is not None and reading.kpi.weight > 0]
     earned = {reading.kpi.id: points_of(reading.kpi, reading.value) for reading in graded}
-    weight_of_all = math.fsum(reading.kpi.weight for reading in graded)
-    weight = math.fsum(reading.kpi.weight for reading in graded if earned[reading.kpi.id] is not None)
+    whole = _weight(graded)
+    weight = _weight(reading for reading in graded if earned[reading.kpi.id] is not None)
+    reachable = _weight(reading for reading in graded if reading.state is not KpiState.NO_SOURCE)
     parts = sorted((_part(reading, earned[reading.kpi.id], weight) for reading in graded), key=_by_loss)
     known = [part for part in parts if part.points is not None]
-    coverage = weight / weight_of_all if weight_of_all else 0.0
+    coverage = weight / reachable if reachable else 0.0
     mean = _mean(known)
     value = _limited(mean, known) if coverage >= LEAST_COVERAGE else None
     limit_lost = 0.0 if mean is None or value is None else mean - value
@@ -112,6 +116,7 @@ def score_of(readings: Sequence[KpiReading]) -> Score:
         limited_by=min(known, key=_points) if limit_lost > 0 else None,
         limit_lost=limit_lost,
         coverage=coverage,
+        unsourced=1 - reachable / whole if whole else 0.0,
         parts=parts,
         interval=readings[0].interval if readings else None,
         measured_at=min(times, default=None),
@@ -145,6 +150,10 @@ def state_of(value: float | None) -> KpiState:
         if value >= bound:
             return state
     return KpiState.CRITICAL
+
+
+def _weight(readings: Iterable[KpiReading]) -> float:
+    return math.fsum(reading.kpi.weight for reading in readings)
 
 
 def _part(reading: KpiReading, points: float | None, weight: float) -> Part:

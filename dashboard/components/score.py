@@ -89,7 +89,8 @@ def head(score: Score, course: KpiReading | None, filters: Filters, marks: Seque
             {
                 "Mean of its figures": score_text(score.mean),
                 "Taken by the limit": limit,
-                "Weight measured": formats.percent(score.coverage, places=0),
+                "Measured, by weight": formats.percent(score.coverage, places=0),
+                "Without source": formats.percent(score.unsourced, places=0),
                 "Figures with data": f"{_known(score)} of {len(score.parts)}",
                 "Samples": formats.number(score.samples),
             },
@@ -102,10 +103,12 @@ def head(score: Score, course: KpiReading | None, filters: Filters, marks: Seque
 def losses(score: Score, filters: Filters) -> None:
     """Draw the few figures that cost most points; a click opens one."""
     st.markdown("**Where the points went**")
+    if score.value is None:
+        st.caption(_why_no_score(score))
+        return
     lines = [line for line in _lines(score) if line.lost is not None and line.lost > 0]
     if not lines:
-        calm = score.value is not None
-        st.caption(":material/check_circle: Nothing is lost." if calm else _why_no_score(score))
+        st.caption(":material/check_circle: Nothing is lost.")
         return
     shown = sorted(lines, key=lambda line: -(line.lost or 0.0))[:_MOST_LOSSES]
     row = tables.table(
@@ -214,21 +217,22 @@ def formula() -> None:
         " far from the target as that. The score is their mean by weight over the figures that have data. It is at"
         f" most {HEADROOM:.0f} above the worst of them, so that one broken part is not averaged away; what that takes"
         " is the line “Limit”. A figure without data takes no part. With data on less than"
-        f" {formats.percent(LEAST_COVERAGE)} of the weight there is no score."
+        f" {formats.percent(LEAST_COVERAGE)} of the weight of the figures whose source is there, there is no score."
     )
 
 
 def _advice_line(item: Recommendation, filters: Filters) -> None:
-    gain = f":green-badge[+{_points_text(item.gain)}]" if item.gain is not None else ":gray-badge[effect not known]"
+    spec = next((page for page in PAGES if page.key == item.page), page_of("overview"))
     with st.container(gap=None):
-        spec = next((page for page in PAGES if page.key == item.page), None)
-        title = f"{formats.escaped(item.title)}"
-        if spec is not None and current_viewer().role >= spec.role:
-            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-                st.markdown(gain, width="content")
-                st.page_link(str(spec.path), label=title, query_params=query(filters, **item.params))
-        else:
-            st.markdown(f"{gain} {title}")
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            if item.gain is not None:
+                st.markdown(f":green-badge[+{_points_text(item.gain)}]", width="content", help="Points of the score")
+            st.page_link(
+                str(spec.path),
+                label=formats.escaped(item.title),
+                query_params=query(filters, **item.params),
+                disabled=current_viewer().role < spec.role,
+            )
         st.caption(formats.escaped(item.evidence))
 
 
@@ -288,11 +292,16 @@ def _chart(course: KpiReading, filters: Filters, marks: Sequence[Mark]) -> Chart
 
 
 def _why_no_score(score: Score) -> str:
-    return f"There is no score: {formats.percent(score.coverage)} of its weight has data, and it takes half."
+    return (
+        f"There is no score: {formats.percent(score.coverage, places=0)} of the figures whose source is there, by weight,"
+        f" have data; it takes {formats.percent(LEAST_COVERAGE, places=0)}."
+    )
 
 
 def _small_print(score: Score) -> str:
-    parts = [f"Target ≥ {TARGET:.0f}", f"{formats.percent(score.coverage, places=0)} of its weight measured"]
+    parts = [f"Target ≥ {TARGET:.0f}", f"{formats.percent(score.coverage, places=0)} measured"]
+    if score.unsourced:
+        parts.append(f"{formats.percent(score.unsourced, places=0)} has no source")
     if score.measured_at is not None:
         parts.append(formats.age(score.measured_at, now=utc_now()))
     return " · ".join(parts)

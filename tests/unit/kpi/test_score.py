@@ -91,7 +91,15 @@ def test_with_data_on_less_than_half_of_the_weight_there_is_no_score() -> None:
     assert score.state is KpiState.NO_DATA
     assert score.mean == pytest.approx(100)
     assert gain_of(score, "a", 100) is None
-    assert score_of([]) == Score(None, None, None, 0.0, 0.0, [], None, None)
+    assert score_of([]) == Score(None, None, None, 0.0, 0.0, 0.0, [], None, None)
+
+
+def test_figures_whose_source_is_not_there_are_told_apart_from_silent_ones() -> None:
+    away = KpiReading(figure("away", weight=7), None, KpiState.NO_SOURCE, 0, None, DAY)
+    score = score_of([reading(90, "a", weight=2), reading(None, "b", weight=1), away])
+    assert score.value == pytest.approx(90)
+    assert score.coverage == pytest.approx(2 / 3)
+    assert score.unsourced == pytest.approx(0.7)
 
 
 def test_figures_without_thresholds_or_weight_take_no_part() -> None:
