@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from analytics.agents import AgentRanking, agent_performance
+from analytics.insights.findings import InsightRow, list_insights
+from analytics.insights.model import InsightKind
 from analytics.kpi import thresholds
 from analytics.kpi.costs import Costs, costs
 from analytics.kpi.usage import Usage, usage
@@ -49,6 +51,13 @@ def happenings(context: AppContext, span: Span) -> list[AnnotationRow]:
     """Return deployments, incidents and notes of *span*, oldest first."""
     with session_scope(context.engine) as session:
         return list_annotations(session, span.interval())
+
+
+@question(fresh_for=_MINUTE)
+def correlated(context: AppContext) -> list[InsightRow]:
+    """Return the figures that were found to move together, the newest findings first."""
+    with session_scope(context.engine) as session:
+        return list_insights(session, kinds=[InsightKind.CORRELATION])
 
 
 @question(role=Role.ANALYST, is_kept=False)

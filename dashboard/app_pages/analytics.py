@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from analytics.kpi.costs import CostLine
+from analytics.kpi.usage import UsageLine
 from dashboard import analytics_questions as ask
 from dashboard import data, guard
 from dashboard.auth.roles import Role
@@ -15,6 +17,8 @@ from dashboard.components.navigation import go
 
 filters = current_filters()
 can_see_rows = current_viewer().role >= Role.ANALYST
+SHOWN = "rows"
+"""Name in the URL of the line whose rows are shown."""
 VIEWS = {"usage": "Usage", "agents": "Agents", "costs": "Models and cost", "trends": "Trends"}
 
 
@@ -38,9 +42,9 @@ def draw_usage() -> None:
     found = states.settle(answer, "The usage")
     if found is None:
         return
-    kind = analytics_usage.draw(found, can_open=can_see_rows)
-    if kind is not None:
-        draw_rows(f"Newest events of the kind {kind.title}", ("event.kind",), kind.key)
+    chosen = remember(analytics_usage.draw(found, can_open=can_see_rows))
+    if chosen in {line.key for line in found.kinds}:
+        draw_rows(f"Newest events of the kind {chosen}", ("event.kind",), chosen)
     states.as_of(answer)
 
 
@@ -63,11 +67,10 @@ def draw_costs() -> None:
     found = states.settle(answer, "The costs")
     if found is None:
         return
-    line = analytics_costs.draw(found, marks_of(ask.happenings(filters.span).value), can_open=can_see_rows)
-    if line is not None:
-        draw_rows(
-            f"Newest rows of {analytics_costs.name_of(found.by, line.key)}", analytics_costs.cuts_of(by), line.key
-        )
+    marks = marks_of(ask.happenings(filters.span).value, found.interval.length)
+    chosen = remember(analytics_costs.draw(found, marks, can_open=can_see_rows))
+    if chosen in {line.key for line in found.lines}:
+        draw_rows(f"Newest rows of {analytics_costs.name_of(by, chosen)}", analytics_costs.cuts_of(by), chosen)
     states.as_of(answer)
 
 
@@ -78,13 +81,30 @@ def draw_trends() -> None:
     if readings is None:
         return
     analytics_trends.draw(readings, filters)
+    pairs = states.settle(ask.correlated(), "What moves together")
+    if pairs is not None:
+        analytics_trends.draw_pairs(pairs)
     states.as_of(answer)
 
 
+def remember(clicked: UsageLine | CostLine | None) -> str:
+    """Return the key of the line whose rows are shown; it stays in the URL while the page renews itself."""
+    if clicked is not None:
+        st.query_params[SHOWN] = clicked.key
+    return st.query_params.get(SHOWN, "")
+
+
 def draw_rows(title: str, cuts: tuple[str, ...], key: str) -> None:
+    if not can_see_rows:
+        return
     rows = states.settle(ask.rows_behind(filters.span, cuts, key), "The rows")
     if rows is not None:
         analytics_usage.draw_rows(title, rows)
+        st.button("Hide the rows", icon=":material/close:", type="tertiary", key="analytics.hide", on_click=hide)
+
+
+def hide() -> None:
+    st.query_params.pop(SHOWN, None)
 
 
 DRAW: dict[str, Callable[[], None]] = {

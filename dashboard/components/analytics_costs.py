@@ -9,6 +9,7 @@ from analytics.kpi.costs import BY, CostLine, Costs
 from analytics.rollup.cuts import parts
 from dashboard import formats
 from dashboard.components import charts, states, tables
+from dashboard.components.analytics_marks import room_for_bars
 from dashboard.components.analytics_usage import changed
 from dashboard.components.charts import Chart, Mark, Series
 from dashboard.components.tables import Column
@@ -23,6 +24,8 @@ WAYS: Mapping[str, str] = {
 }
 _MOST_STACKED = 6
 _MOST_NAMES = 4
+_SMALLEST_USD = 0.0001
+"""What four decimals can show."""
 
 
 def choose() -> str:
@@ -80,7 +83,9 @@ _PER_SUCCESS = "Cost of one success, or of one event where none can fail; only w
 
 
 def _money(value: float | None) -> str | None:
-    return None if value is None else formats.money(value)
+    if value is None:
+        return None
+    return formats.money(value) if value >= _SMALLEST_USD or value == 0 else f"< {formats.money(_SMALLEST_USD)}"
 
 
 def draw(found: Costs, marks: Sequence[Mark], *, can_open: bool) -> CostLine | None:
@@ -100,6 +105,8 @@ def draw(found: Costs, marks: Sequence[Mark], *, can_open: bool) -> CostLine | N
         st.caption("Agent runs carry the cost of their model calls: the same money as by service, from another side.")
     st.markdown(f"**Cost over time by {WAYS[found.by].lower()}**")
     charts.draw(chart(found, marks), key=f"analytics.costs.{found.by}")
+    if marks:
+        st.caption("Dotted lines are deployments, shaded stretches incidents.")
     row = tables.table(
         found.lines,
         columns(found),
@@ -176,7 +183,7 @@ def chart(found: Costs, marks: Sequence[Mark]) -> Chart:
         alt=f"Cost over time by {WAYS[found.by].lower()}; {formats.money(found.total_usd)} in all",
         unit="usd",
         series=series,
-        interval=found.interval,
+        interval=room_for_bars(found.interval, found.step),
         marks=marks,
         height=320,
         from_zero=True,

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from analytics.insights.findings import InsightRow
 from analytics.kpi import KpiReading
-from dashboard.components import states
+from dashboard.components import states, tables
 from dashboard.components.cards import kpi_card
 from dashboard.components.kpis import demo_note
+from dashboard.components.tables import Column
 from dashboard.filters import Filters
 
 _LEAST_POINTS = 2
@@ -46,6 +48,26 @@ def draw(readings: Sequence[KpiReading], filters: Filters) -> None:
     silent = len(readings) - len(moving)
     if silent:
         st.caption(f"{silent} more figures have no course in this time range.")
+
+
+_PAIRS: list[Column[InsightRow]] = [
+    Column("What moves together", lambda row: row.title, width="large"),
+    Column("Sure", lambda row: row.confidence, "ratio", help="1 less the chance that it is chance.", width="small"),
+    Column("Since", lambda row: row.since, "moment"),
+    Column("Seen last", lambda row: row.seen_at, "moment"),
+]
+
+
+def draw_pairs(pairs: Sequence[InsightRow]) -> None:
+    """Draw which figures were found to move together."""
+    st.markdown("**What moves together**")
+    if not pairs:
+        st.caption(
+            "No two figures were found whose hourly changes go together, beyond what the time of day explains. They are"
+            " looked for every ten minutes, as soon as there are a few days to compare."
+        )
+        return
+    tables.table(pairs, _PAIRS, alt="Pairs of figures that move together", key="analytics.pairs", height="content")
 
 
 def title_of(group: str) -> str:

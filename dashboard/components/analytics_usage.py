@@ -9,6 +9,7 @@ import streamlit as st
 from analytics.kpi.usage import Usage, UsageLine
 from dashboard import formats
 from dashboard.components import charts, states, tables
+from dashboard.components.analytics_marks import room_for_bars
 from dashboard.components.charts import Chart, Series
 from dashboard.components.tables import Column
 
@@ -18,7 +19,13 @@ _CARDS = 6
 COLUMNS: list[Column[UsageLine]] = [
     Column("Kind", lambda line: line.title),
     Column("Events", lambda line: line.count, "number", width="small"),
-    Column("Before", lambda line: line.before, "number", help="In the time of the same length before.", width="small"),
+    Column(
+        "Before",
+        lambda line: line.before or None,
+        "number",
+        help="In the time of the same length before.",
+        width="small",
+    ),
     Column("Change", lambda line: changed(line.count, line.before) or formats.DASH, width="small"),
     Column("People", lambda line: line.people, "number", help="About, with 1.6 % standard error.", width="small"),
     Column("Trend", lambda line: [value for _, value in line.course], "trend"),
@@ -72,6 +79,7 @@ def _draw_cards(found: Usage) -> None:
             "Active people",
             formats.number(found.people),
             changed(found.people, found.people_before),
+            delta_color="off",
             chart_data=_drawable(people),
             border=True,
             height="stretch",
@@ -102,7 +110,7 @@ def people_chart(found: Usage) -> Chart:
         alt=f"Active people over time; about {formats.number(found.people)} in all",
         unit="count",
         series=[Series("Active people", [(at, _float(value)) for at, value in found.people_course], kind="bar")],
-        interval=found.interval,
+        interval=room_for_bars(found.interval, found.step),
         from_zero=True,
     )
 
@@ -113,7 +121,7 @@ def source_chart(found: Usage) -> Chart:
         alt="Events over time by source, mostly " + ", ".join(line.title for line in found.sources[:3]),
         unit="count",
         series=[Series(name, points, kind="bar") for name, points in stacked(found.sources)],
-        interval=found.interval,
+        interval=room_for_bars(found.interval, found.step),
         from_zero=True,
         is_stacked=True,
     )
@@ -152,7 +160,7 @@ def _column(name: str) -> Column[Mapping[str, Any]]:
     if name in {"at", "finished_at", "created_at", "started_at", "converted_at"}:
         return Column(title, lambda row: row.get(name), "moment")
     if name == "cost_usd":
-        return Column("Cost", lambda row: row.get(name), "usd", width="small")
+        return Column("Cost", lambda row: None if row.get(name) is None else formats.money(row[name]), width="small")
     return Column(title, lambda row: _plain(row.get(name)))
 
 
