@@ -12,11 +12,12 @@ EMPTY = Sketch()
 NOBODY = People()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cell:
     """Sums over facts of one kind; None where this kind of fact has no such measure.
 
-    A cell is never empty: where nothing was seen, there is no cell.
+    A cell is never empty: where nothing was seen, there is no cell. It is a value, not to be changed; it is not frozen
+    because making a frozen one takes four times as long, and a page makes thousands.
     """
 
     n: int
@@ -115,7 +116,7 @@ def _added(cells: Sequence[Cell]) -> Cell:
 
 
 def _built(numbers: Sequence[Any], sketch: bytes | None, people: bytes | None) -> Cell:
-    every = [*numbers, Sketch.from_bytes(sketch), People.from_bytes(people)]
+    every = [*numbers, Sketch(sketch) if sketch else EMPTY, People(people) if people else NOBODY]
     return Cell(*every)
 
 

@@ -12,7 +12,7 @@ Hours of a single key are kept for ``tiers.KEEP_ALL_HOURS``; where older ones ar
 
 import functools
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -192,7 +192,7 @@ def read_many(
     for want in dict.fromkeys(wants):
         has_key = bool(fact_of(want.cut).cuts[want.cut])
         ways.setdefault(_how(covered, start, has_key=has_key, now=now), []).append(want)
-    found: dict[Want, dict[datetime, Cell]] = {}
+    found: dict[Want, _Line] = {}
     for how, lines in ways.items():
         values = {
             "since": start,
@@ -200,9 +200,7 @@ def read_many(
             "origin": covered.interval.since,
             "step": step or max(covered.interval.length, MINUTE),
         }
-        rows = _raw_rows(session, lines, values) if how == _RAW else _cell_rows(session, how, lines, values)
-        for want, at, cell in rows:
-            found.setdefault(want, {})[at] = cell
+        found |= _raw_lines(session, lines, values) if how == _RAW else _cell_lines(session, how, lines, values)
     starts = _starts(covered.interval, step)
     return {want: _course(found.get(want, {}), covered, starts, with_before=with_before) for want in wants}
 
@@ -315,16 +313,19 @@ def _course(
     )
 
 
-def _raw_rows(
-    session: Session, wants: Sequence[Want], values: Mapping[str, Any]
-) -> Iterable[tuple[Want, datetime, Cell]]:
-    by_name = {(want.cut, want.key): want for want in wants}
+_Line = dict[datetime, Cell]
+"""The cells of one line by the start of their step."""
+
+
+def _raw_lines(session: Session, wants: Sequence[Want], values: Mapping[str, Any]) -> dict[Want, _Line]:
+    lines: dict[Want, _Line] = {want: {} for want in wants}
     cuts = tuple(cut for cut in CUTS if any(want.cut == cut for want in wants))
     chosen = {f"keys_{place}": [want.key for want in wants if want.cut == cut] for place, cut in enumerate(cuts)}
     for row in session.execute(_raw_statement(cuts), {**values, **chosen}).all():
-        want = by_name.get((row[0], row[1]))
-        if want is not None:
-            yield want, row[2], cell_of(row[3:])
+        line = lines.get(Want(row[0], row[1]))
+        if line is not None:
+            line[row[2]] = cell_of(row[3:])
+    return lines
 
 
 @functools.lru_cache(maxsize=256)
@@ -349,21 +350,21 @@ def _key_is_one_of(cut: str, name: str) -> str:
     return f"concat_ws(chr(31), {', '.join(expressions)}) = ANY(CAST(:{name} AS text[]))"
 
 
-def _cell_rows(
-    session: Session, how: str, wants: Sequence[Want], values: Mapping[str, Any]
-) -> Iterable[tuple[Want, datetime, Cell]]:
+def _cell_lines(session: Session, how: str, wants: Sequence[Want], values: Mapping[str, Any]) -> dict[Want, _Line]:
     if len(wants) == 1:
-        line = {"cut": wants[0].cut, "key": wants[0].key, "source": f"rollup.{CUTS[wants[0].cut].source}"}
-        for row in session.execute(_ONE_OF_HOURS if how == _HOURS else _ONE_OF_DAYS, {**values, **line}).all():
-            yield wants[0], row[0], cell_of(row[1:])
-        return
-    lines = {
+        want = wants[0]
+        line = {"cut": want.cut, "key": want.key, "source": f"rollup.{CUTS[want.cut].source}"}
+        rows = session.execute(_ONE_OF_HOURS if how == _HOURS else _ONE_OF_DAYS, {**values, **line}).all()
+        return {want: {row[0]: cell_of(row[1:]) for row in rows}}
+    chosen = {
         "cuts": [want.cut for want in wants],
         "keys": [want.key for want in wants],
         "sources": [f"rollup.{CUTS[want.cut].source}" for want in wants],
     }
-    for row in session.execute(_OF_HOURS if how == _HOURS else _OF_DAYS, {**values, **lines}).all():
-        yield wants[row[0] - 1], row[1], cell_of(row[2:])
+    lines: list[_Line] = [{} for _ in wants]
+    for row in session.execute(_OF_HOURS if how == _HOURS else _OF_DAYS, {**values, **chosen}).all():
+        lines[row[0] - 1][row[1]] = cell_of(row[2:])
+    return dict(zip(wants, lines, strict=True))
 
 
 _STEP = """
