@@ -50,14 +50,21 @@ def sample_sizes(session: Session, *, now: datetime) -> int:
 
 def _read(session: Session, missing: list[Missing], now: datetime, limit: int) -> list[TableState]:
     rows = session.execute(_TABLES, {"limit": limit}).all()
-    growth = {
+    grown = read_section(session, lambda session, _: _growth(session, now), "growth")
+    missing += grown.missing
+    growth = grown.value or {}
+    estimated = {row.root: int(row.bloat) for row in session.execute(_BLOAT, {"roots": [row.root for row in rows]})}
+    measured = _measured(session, missing, rows)
+    return [_table(row, growth.get(_name(row)), measured.get(row.root), estimated.get(row.root)) for row in rows]
+
+
+def _growth(session: Session, now: datetime) -> dict[str, tuple[float, float]]:
+    """Return by how many bytes a day each table grows, and over how many days that was sampled."""
+    return {
         row.name: (float(row.per_day), float(row.days))
         for row in session.execute(_GROWTH, {"name": SAMPLE, "since": now - GROWTH_OVER, "until": now})
         if row.per_day is not None and row.days >= SHORTEST_GROWTH_DAYS
     }
-    estimated = {row.root: int(row.bloat) for row in session.execute(_BLOAT, {"roots": [row.root for row in rows]})}
-    measured = _measured(session, missing, rows)
-    return [_table(row, growth.get(_name(row)), measured.get(row.root), estimated.get(row.root)) for row in rows]
 
 
 def _table(

@@ -4,6 +4,7 @@ A part is read in a savepoint that is read-only, bounded in time and always roll
 nothing with it and nothing is ever changed.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,9 @@ def _explained(error: exc.DBAPIError, what: str, timeout: timedelta, role: str) 
     reason = str(error.orig).strip().split("\n")[0]
     costs = f"Without that, {what} cannot be shown."
     if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-        return Missing(f"PostgreSQL does not show {what} to this role: {reason}.", costs, grant_sql(role))
+        table = _DENIED.search(reason)
+        cure = grant_sql(role) if table is None else f"GRANT SELECT ON {_name(table[1])} TO {_name(role)};"
+        return Missing(f"PostgreSQL does not show {what} to this role: {reason}.", costs, cure)
     if isinstance(error.orig, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
         took = f"PostgreSQL took longer than {timeout.total_seconds():g} s for {what} and was stopped."
         return Missing(took, "It is tried again with the next look.", None)
@@ -113,8 +116,13 @@ def role_of(session: Session) -> str:
 
 def grant_sql(role: str) -> str:
     """Return what lets *role* see statements, sessions and settings of everybody, and change nothing."""
-    return f"GRANT pg_monitor TO {sql.Identifier(role).as_string()};"
+    return f"GRANT pg_monitor TO {_name(role)};"
 
 
+def _name(plain: str) -> str:
+    return sql.Identifier(plain).as_string()
+
+
+_DENIED = re.compile(r"permission denied for (?:table|view) (?!pg_)(\w+)")
 _READ_ONLY = text("SET TRANSACTION READ ONLY")
 _LIMITS = text("SELECT set_config('statement_timeout', :timeout_ms, true), set_config('lock_timeout', '500', true)")

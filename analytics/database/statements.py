@@ -129,9 +129,10 @@ _PLACE = text("""
            schema IS NOT NULL
                OR EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statements') AS is_available,
            (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries') AS preloaded,
-           has_schema_privilege(schema, 'USAGE')
+           CASE WHEN schema IS NOT NULL THEN
+               has_schema_privilege(schema, 'USAGE')
                AND has_table_privilege(format('%I.pg_stat_statements', schema), 'SELECT')
-               AND has_table_privilege(format('%I.pg_stat_statements_info', schema), 'SELECT') AS may_read
+               AND has_table_privilege(format('%I.pg_stat_statements_info', schema), 'SELECT') END AS may_read
     FROM place
 """)
 _STATEMENTS = """

@@ -66,13 +66,22 @@ def settle(answer: Answer[Section[T]], what: str) -> T | None:
 
 
 def draw_missing(item: Missing, *, is_whole: bool) -> None:
-    """Say what is missing, what that costs, and how to get it."""
-    icon = ":material/info:" if is_whole else ":material/visibility_off:"
+    """Say what is missing, what that costs, and how to get it; folded up where the rest is there."""
+    what, costs = formats.escaped(item.what), formats.escaped(item.costs)
+    if is_whole:
+        with st.expander(f":material/info: {what}"):
+            _draw_cure(costs, item.sql)
+        return
     with st.container(border=True, gap="small"):
-        st.markdown(f"**{icon} {formats.escaped(item.what)}**  \n{formats.escaped(item.costs)}")
-        if item.sql is not None:
-            st.caption("An administrator of PostgreSQL can run, in this database:")
-            st.code(item.sql, language="sql")
+        st.markdown(f"**:material/visibility_off: {what}**")
+        _draw_cure(costs, item.sql)
+
+
+def _draw_cure(costs: str, sql: str | None) -> None:
+    st.markdown(costs)
+    if sql is not None:
+        st.caption("An administrator of PostgreSQL can run, in this database:")
+        st.code(sql, language="sql", wrap_lines=True)
 
 
 def draw_figures(state: ServerState, waiting: int | None) -> None:
@@ -94,12 +103,11 @@ def draw_figures(state: ServerState, waiting: int | None) -> None:
             border=True,
             help=f"Blocks that did not have to be read from outside, since {_moment(state.stats_since)}.",
         )
-        ended = state.commits + state.rollbacks
         st.metric(
-            "Rolled back",
-            formats.percent(state.rollbacks / ended if ended else None),
+            "Deadlocks",
+            f"{state.deadlocks:,}",
             border=True,
-            help=f"Of {ended:,} transactions; reading for this page rolls back, too. {state.deadlocks:,} deadlocks.",
+            help=f"In {state.commits + state.rollbacks:,} transactions since {_moment(state.stats_since)}.",
         )
         st.metric(
             "Temporary files",
@@ -110,8 +118,8 @@ def draw_figures(state: ServerState, waiting: int | None) -> None:
     kind = "replica" if state.is_replica else "primary"
     st.caption(
         f"PostgreSQL {state.version}, {kind}, up since {formats.moment(state.started_at, viewer_zone())}. Database"
-        f" {formats.escaped(state.database)}, read as {formats.escaped(state.role)}. This page changes nothing: SQL is"
-        " shown to be copied and run by somebody who may."
+        f" {formats.escaped(state.database)}, read as {formats.escaped(state.role)}. Figures count from the times they"
+        " say; the time range above does not move them. This page changes nothing: SQL is shown to be copied."
     )
 
 
@@ -131,7 +139,7 @@ def draw_findings(found: Sequence[Finding]) -> None:
         with st.expander(title, expanded=is_open, key=f"database.finding.{item.id}"):
             st.markdown(f"{formats.escaped(item.evidence)}  \n{formats.escaped(item.action)}")
             if item.sql is not None:
-                st.code(item.sql, language="sql")
+                st.code(item.sql, language="sql", wrap_lines=True)
 
 
 # ---- Statements ----
@@ -210,7 +218,7 @@ def _draw_advice(item: IndexAdvice, place: int) -> None:
             st.metric("In all", formats.duration(item.saves_s), help="Of the time they took so far; estimated.")
             st.metric("Index size", formats.size_bytes(item.size_bytes), help="Estimated.")
             st.metric("Rows written", formats.number(item.writes), help="Each of them has to be put into the index.")
-        st.code(item.sql, language="sql")
+        st.code(item.sql, language="sql", wrap_lines=True)
         used_by = f"{formats.plural(item.calls, 'call')} of {formats.plural(len(item.statements), 'statement')}"
         st.caption(
             f"For {used_by}. Cost by the planner's units: {formats.number(item.cost_before)} now,"
@@ -358,6 +366,11 @@ def draw_io(report: IoReport) -> None:
 
 # ---- The server ----
 
+
+def _took(seconds: float | None) -> str | None:
+    return None if seconds is None else formats.duration(seconds)
+
+
 CONNECTION_COLUMNS: list[Column[Connections]] = [
     Column("Program", lambda row: row.program),
     Column("Connections", lambda row: row.total, "number", width="small"),
@@ -365,7 +378,7 @@ CONNECTION_COLUMNS: list[Column[Connections]] = [
     Column("Idle", lambda row: row.idle, "number", width="small"),
     Column("Idle in transaction", lambda row: row.idle_in_transaction, "number"),
     Column("Not known", lambda row: row.other, "number", width="small"),
-    Column("Oldest transaction", lambda row: formats.duration(row.longest_transaction_s), width="small"),
+    Column("Oldest transaction", lambda row: _took(row.longest_transaction_s), width="small"),
 ]
 POOL_COLUMNS: list[Column[PoolState]] = [
     Column("Pool", lambda row: "For threads" if row.name == "sync" else "For asyncio"),
@@ -383,7 +396,7 @@ REPLICA_COLUMNS: list[Column[Replica]] = [
     Column("What", lambda row: "Replica" if row.kind == "stream" else "Slot", width="small"),
     Column("State", lambda row: row.state),
     Column("Behind", lambda row: row.is_behind_bytes, "bytes", width="small"),
-    Column("Behind by", lambda row: formats.duration(row.is_behind_s), width="small"),
+    Column("Behind by", lambda row: _took(row.is_behind_s), width="small"),
 ]
 
 
