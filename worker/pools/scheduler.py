@@ -19,6 +19,7 @@ from analytics.core.clock import utc_now
 from analytics.core.logging import correlated, get_logger
 from analytics.core.settings import Settings
 from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
+from analytics.database import sample_sizes
 from analytics.demo import is_seeded, keep_alive
 from analytics.insights import find_insights
 from analytics.kpi.overview import record_score
@@ -120,6 +121,7 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("sample_score", 300, lambda: _sample_score(process, prom)),
         Tick("find_insights", 600, lambda: find_insights(engine, prom, now=utc_now()), after_s=45),
         Tick("sample_queues", 30, lambda: _sample_queues(process)),
+        Tick("sample_sizes", 3600, lambda: _sample_sizes(process)),
         Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
         Tick("clean_expired", 3600, lambda: _clean_expired(process)),
@@ -222,6 +224,11 @@ def _sample_queues(process: WorkerProcess) -> None:
             [Measurement("queue_waiting", depth.waiting, "jobs", {"queue": depth.name}) for depth in depths],
             utc_now(),
         )
+
+
+def _sample_sizes(process: WorkerProcess) -> None:
+    with session_scope(process.engine) as session:
+        sample_sizes(session, now=utc_now())
 
 
 def _keep_demo_alive(process: WorkerProcess) -> None:
