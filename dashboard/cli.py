@@ -36,12 +36,14 @@ workflows = typer.Typer(help="Workflows: definitions in files and in the store."
 runs = typer.Typer(help="Runs of workflows.", no_args_is_help=True)
 cache = typer.Typer(help="Results of nodes that are kept to be used again.", no_args_is_help=True)
 slos = typer.Typer(help="Service level objectives: files, rules, budgets, reports.", no_args_is_help=True)
+events = typer.Typer(help="Events of web, social, messages, leads and contexts.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(tokens, name="token")
 app.add_typer(workflows, name="workflow")
 app.add_typer(runs, name="run")
 app.add_typer(cache, name="cache")
 app.add_typer(slos, name="slo")
+app.add_typer(events, name="events")
 
 Email = Annotated[str, typer.Argument(help="E-mail of the account.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, analyst, operator or admin.")]
@@ -441,6 +443,28 @@ def cache_forget(
     from dashboard.commands import cache as commands  # noqa: PLC0415 - see the module docstring
 
     _answer(commands.drop(kind=kind, older_s=_seconds(older)), as_json=as_json)
+
+
+@events.command("import")
+def events_import(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV file; - is standard input.")],
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", help="FIELD=COLUMN, such as at=Time; without it names decide.")
+    ] = None,
+    fixed: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of a field without a column.")] = None,
+    zone: Annotated[str | None, typer.Option("--zone", help="Of times without one, such as Europe/Berlin.")] = None,
+    encoding: Annotated[str | None, typer.Option("--encoding", help="Such as cp1252; without it found out.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look at the first rows.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take in the rows of a CSV file as events; rows that are not fit are told of, the rest goes in."""
+    from dashboard.commands import events as commands  # noqa: PLC0415 - see the module docstring
+
+    answer = commands.import_file(
+        file, columns=columns or [], fixed=fixed or [], zone=zone, encoding=encoding, dry_run=dry_run
+    )
+    _answer(answer, as_json=as_json)
 
 
 @slos.command("validate")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Engine
 
@@ -224,6 +224,20 @@ def guessed(columns: Sequence[str]) -> Mapped:
         if exact is not None:
             found[name] = exact
     return Mapped(found, {} if "source" in found else {"source": DEFAULT_SOURCE})
+
+
+def zone_of(name: str | None) -> ZoneInfo | None:
+    """Return the time zone called *name*; None for None.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"There is no time zone {name[:60]!r}; nothing was stored.") from error
 
 
 # ---- How a file is written ----

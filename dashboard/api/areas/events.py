@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 from pydantic import Field
@@ -16,7 +15,7 @@ from analytics.core.clock import utc_now
 from analytics.core.errors import InputError
 from analytics.journeys.events import NewEvent, Rejected, Taken
 from analytics.journeys.feed import EventFilter, EventRow, list_events, list_kinds
-from analytics.journeys.importing import Mapped, Preview, import_csv, look_at
+from analytics.journeys.importing import Mapped, Preview, import_csv, look_at, zone_of
 from analytics.journeys.ingest import take_in
 from analytics.sources import cloudevents
 from analytics.store.engine import session_scope
@@ -190,20 +189,6 @@ def _renew(call: Call, taken: Taken) -> None:
     tags = [tag for tag, count in ((LEADS, taken.leads), (CONTEXTS, taken.contexts)) if count]
     if tags:
         call.context.caches.invalidate(*tags)
-
-
-def zone_of(name: str | None) -> ZoneInfo | None:
-    """Return the time zone called *name*; None for None.
-
-    Raises:
-        InputError: If there is none.
-    """
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InputError(f"There is no time zone {name[:60]!r}; nothing was stored.") from error
 
 
 def _texts(name: str, document: str) -> dict[str, str]:
