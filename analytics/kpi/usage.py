@@ -1,6 +1,6 @@
 """How much Helmsight's world is used: people, events, runs, agents, model calls; by kind and over time.
 
-What programs do with contexts is told as events, too, but no people stand behind it: those are left out of the people.
+What programs do with contexts is told as events, too, but the rollup counts no people in them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,8 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import Interval, utc_now
 from analytics.rollup.cell import Cell
 from analytics.rollup.read import Course, Want, read_many, totals, window
-from analytics.rollup.sketch import People
 from analytics.rollup.steps import trend_step
 
-_OF_CONTEXTS = "context"
-"""Kinds and sources of events that programs cause; their subjects are no people."""
 _MOST_KINDS = 50
 _FACTS: Mapping[str, str] = {
     "event": "Events",
@@ -76,24 +73,20 @@ def usage(session: Session, interval: Interval) -> Usage:
         *(Want("event.source", key) for key in sources),
     ]
     found = read_many(session, wants, interval, step=step)
-    by_people = [found[Want("event.kind", key)] for key in kinds if not _is_of_contexts(key)]
+    events = found[Want("event")]
     amounts = [_line(fact, title, found[Want(fact)]) for fact, title in _FACTS.items()]
     return Usage(
         interval=covered.interval,
         step=step,
-        people=_people([course.total for course in by_people]),
-        people_before=_people([course.before for course in by_people]),
-        people_course=_people_course(by_people),
+        people=_people(events.total),
+        people_before=_people(events.before),
+        people_course=[(at, _people(cell)) for at, cell in events.steps],
         amounts=amounts,
         kinds=[_line(key, key, found[Want("event.kind", key)]) for key in kinds],
         sources=[_line(key, key, found[Want("event.source", key)]) for key in sources],
         measured_at=max((line.newest for line in amounts if line.newest is not None), default=None),
         is_demo=any(course.total is not None and course.total.is_demo for course in found.values()),
     )
-
-
-def _is_of_contexts(key: str) -> bool:
-    return key.partition(".")[0] == _OF_CONTEXTS
 
 
 def _line(key: str, title: str, course: Course) -> UsageLine:
@@ -103,20 +96,11 @@ def _line(key: str, title: str, course: Course) -> UsageLine:
         title=title,
         count=total.n if total is not None else 0,
         before=before.n if before is not None else 0,
-        people=total.distinct() if total is not None and not _is_of_contexts(key) else None,
+        people=_people(total),
         newest=total.newest if total is not None else None,
         course=[(at, cell.n if cell is not None else 0) for at, cell in course.steps],
     )
 
 
-def _people(cells: Sequence[Cell | None]) -> int | None:
-    merged = People().merge(*(cell.people for cell in cells if cell is not None))
-    return merged.estimate() if merged.packed else None
-
-
-def _people_course(courses: Sequence[Course]) -> list[tuple[datetime, int | None]]:
-    by_step: dict[datetime, list[Cell | None]] = {}
-    for course in courses:
-        for at, cell in course.steps:
-            by_step.setdefault(at, []).append(cell)
-    return [(at, _people(cells)) for at, cells in sorted(by_step.items())]
+def _people(cell: Cell | None) -> int | None:
+    return cell.distinct() if cell is not None else None

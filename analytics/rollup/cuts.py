@@ -133,7 +133,7 @@ _FACTS = (
         duration="duration_ms / 1000.0",
         cost="cost_usd",
         sketched="duration",
-        person="subject",
+        person="CASE WHEN kind NOT LIKE 'context.%' THEN subject END",
     ),
     Fact(
         name="context",
