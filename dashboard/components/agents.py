@@ -7,12 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from analytics.agents import AgentEdge, AgentGraph
+from analytics.agents import AgentEdge, AgentGraph, AgentHealth
 from analytics.core.clock import utc_now
 from analytics.live.agents import AgentState
 from dashboard import formats
 from dashboard.components import states, tables
-from dashboard.components.status import AGENT_LOOKS, look_of
+from dashboard.components.status import AGENT_LOOKS, HEALTH_LOOKS, look_of
 from dashboard.components.tables import Column
 
 __all__ = ["AgentState", "AgentView", "View", "draw_agent", "draw_history", "draw_note", "join", "picture"]
@@ -39,6 +39,13 @@ class AgentView:
     cost_usd: float | None
     p95_s: float | None
     is_demo: bool
+    health: AgentHealth = AgentHealth.QUIET
+    """By the share of its runs that were completed."""
+    success_low: float | None = None
+    """The true share lies between this and *success_high* with 95 % certainty."""
+    success_high: float | None = None
+    ran_at: datetime | None = None
+    """When its newest run in the range began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ COLUMNS: list[Column[AgentView]] = [
     Column("Agent", lambda agent: agent.name),
     Column("Team", lambda agent: agent.team, width="small"),
     Column("Now", lambda agent: look_of(AGENT_LOOKS, agent.status), "state", width="small"),
+    Column("Health", lambda agent: look_of(HEALTH_LOOKS, agent.health), "state", width="small"),
     Column("Task", lambda agent: agent.task, width="medium"),
     Column("Seen", lambda agent: agent.seen_at, "moment"),
     Column("Runs", lambda agent: agent.runs, "number", width="small"),
@@ -60,6 +68,7 @@ COLUMNS: list[Column[AgentView]] = [
     Column("Success", lambda agent: agent.success_ratio, "ratio", width="small"),
     Column("P95", lambda agent: agent.p95_s, "seconds", width="small"),
     Column("Cost", lambda agent: agent.cost_usd, "usd", width="small"),
+    Column("Last run", lambda agent: agent.ran_at, "moment"),
 ]
 
 
@@ -86,6 +95,10 @@ def join(done: AgentGraph | None, now: Sequence[AgentState] | None) -> View:
                 cost_usd=None if node is None or node.cost_usd is None else float(node.cost_usd),
                 p95_s=node.p95_s if node is not None else None,
                 is_demo=bool(detail.get("demo")) or (node is not None and node.is_demo),
+                health=node.health if node is not None else AgentHealth.QUIET,
+                success_low=node.success_low if node is not None else None,
+                success_high=node.success_high if node is not None else None,
+                ran_at=node.last_seen if node is not None else None,
             )
         )
     found.sort(key=lambda agent: (agent.team or "", agent.name))
@@ -132,14 +145,23 @@ def draw_note(view: View) -> None:
 def draw_agent(agent: AgentView) -> None:
     """Draw one agent in figures."""
     look = look_of(AGENT_LOOKS, agent.status)
-    st.header(f"{formats.escaped(agent.name)} {look.badge}", anchor=False)
+    health = look_of(HEALTH_LOOKS, agent.health)
+    st.header(f"{formats.escaped(agent.name)} {look.badge} {health.badge}", anchor=False)
     seen = f"last heard {formats.age(agent.seen_at, now=utc_now())}" if agent.seen_at else "it reports no live state"
     st.caption(f"{formats.escaped(agent.task) or 'No task'}; {seen}.")
     with st.grid(4, min_column_width=150, key="agent.figures"):
         st.metric("Runs", formats.number(agent.runs), border=True)
-        st.metric("Success", formats.percent(agent.success_ratio), border=True)
+        st.metric("Success", formats.percent(agent.success_ratio), border=True, help=sure_words(agent))
         st.metric("P95 of a run", formats.duration(agent.p95_s), border=True)
         st.metric("Cost", formats.money(agent.cost_usd), border=True)
+
+
+def sure_words(agent: AgentView) -> str:
+    """Return how sure the share of an agent's completed runs is, in a sentence."""
+    if agent.success_low is None or agent.success_high is None:
+        return "No run has ended in this time range."
+    low, high = formats.percent(agent.success_low), formats.percent(agent.success_high)
+    return f"The true share lies between {low} and {high}, with 95 % certainty (Wilson's interval)."
 
 
 def draw_history(history: Sequence[AgentState]) -> None:

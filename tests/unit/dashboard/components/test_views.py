@@ -90,6 +90,10 @@ def test_an_agent_without_live_state_is_offline_and_one_without_runs_is_listed()
                 cost_usd=None,
                 p95_s=None,
                 is_demo=False,
+                health="failing",
+                success_low=0.1,
+                success_high=0.9,
+                last_seen=NOW,
             )
         ],
         edges=[SimpleNamespace(source="a", target="gone", count=1, failed=0)],
@@ -97,6 +101,10 @@ def test_an_agent_without_live_state_is_offline_and_one_without_runs_is_listed()
     live = [AgentState("b", AgentStatus.ACTIVE, "task", {"name": "Bob"}, 1, NOW)]
     view = agents.join(known, live)
     assert [(agent.name, agent.status) for agent in view.agents] == [("Bob", "active"), ("Ada", "offline")]
+    bob, ada = view.agents
+    assert (bob.health, ada.health, ada.ran_at) == ("quiet", "failing", NOW)
+    assert agents.sure_words(ada).startswith("The true share lies between 10 % and 90 %")
+    assert agents.sure_words(bob).startswith("No run has ended")
     nodes, edges = agents.picture(view)
     assert {item["id"] for item in nodes} == {"a", "b"}
     assert edges == []
