@@ -5,6 +5,7 @@ their hours from the raw rows in one transaction, so that nothing is lost or cou
 """
 
 import functools
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +20,17 @@ from analytics.rollup.cuts import FACTS, SOURCES, Fact
 from analytics.rollup.sums import MEASURES, cells_select
 from analytics.rollup.tiers import DAY, DENSE, HOUR, KEEP_HOURS, ceil_time, closed_by, thinned_by
 from analytics.store.engine import session_scope
-from analytics.store.partitions import PARTITIONED, ensure_month, partitions_of
+from analytics.store.partitions import PARTITIONED, ensure_month, months_between, partitions_of
 
+DROPPING = "helmsight.facts"
+"""The advisory lock of whoever drops raw rows; the upkeep shares it, so that it never sums what is being dropped."""
 LATE_EVERY = timedelta(minutes=10)
 """Closed days with late facts are summed again no more often than this, for each source."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_DAYS = 31
+_SHORT_S = 0.5
+"""A transaction may sum more days than the last one, at most so many, if that one was shorter than this."""
 _TOLD_EVERY_S = 10
 """How often a backlog that takes long is worth a line in the log."""
 
@@ -76,12 +82,7 @@ def keep_up(
     for source in SOURCES:
         upkeep = _Upkeep(engine, source, now, keep_hours)
         position, days = upkeep.begin(late_every)
-        told = time.monotonic()
-        for place, day in enumerate(days):
-            done += upkeep.sum_marked(day)
-            if time.monotonic() - told > _TOLD_EVERY_S:
-                told = time.monotonic()
-                _log.info("rollup catches up", source=source, day=day.date().isoformat(), left=len(days) - place - 1)
+        done += _catch_up(upkeep, days)
         while position < closed_by(now):
             done += upkeep.close(position)
             position += DAY
@@ -114,6 +115,26 @@ def rebuild(
     return keep_up(engine, now=now, late_every=timedelta(0))
 
 
+def _catch_up(upkeep: "_Upkeep", days: Sequence[datetime]) -> UpkeepReport:
+    """Sum the marked hours of *days*, newest first; days with little in them several at once."""
+    done = UpkeepReport()
+    most, place, told = 1, 0, time.monotonic()
+    while place < len(days):
+        until = place + 1
+        while until < len(days) and until - place < most and days[until] == days[until - 1] - DAY:
+            until += 1
+        began = time.monotonic()
+        done += upkeep.sum_marked(Interval(days[until - 1], days[place] + DAY))
+        ended = time.monotonic()
+        most = min(_MOST_DAYS, most * 2) if ended - began < _SHORT_S else max(1, most // 2)
+        if ended - told > _TOLD_EVERY_S:
+            told = ended
+            left = len(days) - until
+            _log.info("rollup catches up", source=upkeep.source, day=days[until - 1].date().isoformat(), left=left)
+        place = until
+    return done
+
+
 @dataclass(frozen=True, slots=True)
 class _Upkeep:
     """The upkeep of the facts of one source; each method is a transaction, under the lock of the source."""
@@ -141,12 +162,19 @@ class _Upkeep:
                 self._move(connection, ".late", self.now)
         return position, [day for day in days if day >= position or not skips_closed]
 
-    def sum_marked(self, day: datetime) -> UpkeepReport:
-        """Sum the marked hours of *day*, all of it if it is closed."""
+    def sum_marked(self, span: Interval) -> UpkeepReport:
+        """Sum the marked hours of the days of *span*; of days that are closed, all of it."""
+        report = UpkeepReport()
         with session_scope(self.engine) as session:
             connection = session.connection()
             position = self._lock(connection)
-            return self._sum(connection, day, is_closed=day < position)
+            thin = min(position, self._cursor(connection, ".thin"))
+            bounds = sorted({span.since, span.until, *(at for at in (thin, position) if span.since < at < span.until)})
+            for since, until in itertools.pairwise(bounds):
+                report += self._sum(
+                    connection, Interval(since, until), is_closed=since < position, is_thin=since < thin
+                )
+        return report
 
     def close(self, day: datetime) -> UpkeepReport:
         """Give *day*, the first that is not closed, its cells by day; another process may have done so."""
@@ -154,9 +182,10 @@ class _Upkeep:
             connection = session.connection()
             if self._lock(connection) != day:
                 return UpkeepReport()
-            report = self._sum(connection, day, is_closed=False)
-            if self._has_rows_of(connection, day):
-                self._write(connection, "rollup_day", Interval(day, day + DAY))
+            whole_day = Interval(day, day + DAY)
+            report = self._sum(connection, whole_day, is_closed=False, is_thin=False)
+            if day >= self._oldest(connection):
+                self._write(connection, "rollup_day", whole_day)
             self._move(connection, "", day + DAY)
         return replace(report, closed_days=1)
 
@@ -172,42 +201,48 @@ class _Upkeep:
                 connection.execute(_THIN, {"cuts": keyed, "since": since, "until": until, "dense": DENSE})
                 self._move(connection, ".thin", until)
 
-    def _sum(self, connection: Connection, day: datetime, *, is_closed: bool) -> UpkeepReport:
-        """Take the marks of *day* and sum their hours, and the day itself if it is closed."""
-        span = {"source": self.source, "since": day, "until": day + DAY}
-        marked = connection.execute(_TAKE_MARKS, span).scalars().all()
-        hours = sorted(set(marked))
+    def _sum(self, connection: Connection, span: Interval, *, is_closed: bool, is_thin: bool) -> UpkeepReport:
+        """Take the marks of *span*, whole days, and sum their hours; and the days themselves if they are closed."""
+        times = {"source": self.source, "since": span.since, "until": span.until}
+        marked = connection.execute(_TAKE_MARKS, times).scalars().all()
+        oldest = self._oldest(connection)
+        hours = sorted({hour for hour in marked if hour >= oldest})
+        dropped = sum(hour < oldest for hour in marked)
         if not hours:
-            return UpkeepReport()
-        if not self._has_rows_of(connection, day):
-            return UpkeepReport(dropped_marks=len(marked))
+            return UpkeepReport(dropped_marks=dropped)
+        span = Interval(floor_time(hours[0], DAY), floor_time(hours[-1], DAY) + DAY)
         if is_closed:
-            self._write(connection, "rollup_day", Interval(day, day + DAY))
-        is_thin = is_closed and day < self._cursor(connection, ".thin")
-        if day >= floor_time(self.now - self.keep_hours, DAY):
-            for span_of_hours in [Interval(day, day + DAY)] if is_thin else _joined(hours):
-                self._write(connection, "rollup_hour", span_of_hours, of_dense=day if is_thin else None)
-        return UpkeepReport({self.source: len(hours)}, late_days=int(is_closed))
+            self._write(connection, "rollup_day", span)
+        kept_since = floor_time(self.now - self.keep_hours, DAY)
+        for piece in [span] if is_thin else _joined(hours):
+            if piece.until > kept_since:
+                self._write(
+                    connection, "rollup_hour", Interval(max(piece.since, kept_since), piece.until), of_dense=is_thin
+                )
+        late_days = len({floor_time(hour, DAY) for hour in hours}) if is_closed else 0
+        return UpkeepReport({self.source: len(hours)}, late_days=late_days, dropped_marks=dropped)
 
-    def _write(self, connection: Connection, table: str, span: Interval, *, of_dense: datetime | None = None) -> None:
+    def _write(self, connection: Connection, table: str, span: Interval, *, of_dense: bool = False) -> None:
         """Write the cells of *span* again, from the raw rows; with *of_dense*, no keys that were sparse that day."""
-        ensure_month(connection, ["rollup_hour", "rollup_day"], span.since)
+        for month in months_between(span.since, span.until - HOUR):
+            ensure_month(connection, ["rollup_hour", "rollup_day"], month)
         step = HOUR if table == "rollup_hour" else DAY
         times = {"since": span.since, "until": span.until, "origin": span.since, "step": step}
         for fact in self.facts:
             connection.execute(_clear_statement(table), {"cuts": list(fact.cuts), **times})
-            dense = {} if of_dense is None else {"day": of_dense, "dense": DENSE, "whole": _whole_cuts(fact)}
-            connection.execute(_write_statement(table, fact, is_thin=bool(dense)), {**times, **dense})
+            dense = {"dense": DENSE, "whole": _whole_cuts(fact)} if of_dense else {}
+            connection.execute(_write_statement(table, fact, of_dense=of_dense), {**times, **dense})
 
-    def _has_rows_of(self, connection: Connection, day: datetime) -> bool:
-        """Tell whether raw rows of *day* are kept still."""
+    def _oldest(self, connection: Connection) -> datetime:
+        """Return from when on raw rows are kept."""
         tables = {fact.table for fact in self.facts} & set(PARTITIONED)
         months = [item.month for table in tables for item in partitions_of(connection, table) if item.is_attached]
-        return not tables or day >= min(months, default=self.now)
+        return min(months, default=self.now) if tables else _EPOCH
 
     def _lock(self, connection: Connection) -> datetime:
-        """Wait until nobody else keeps up this source; return the first day that is not closed."""
+        """Wait until nobody else keeps up this source or drops months; return the first day that is not closed."""
         connection.execute(_LIMITS)
+        connection.execute(_NO_DROPPING, {"name": DROPPING})
         connection.execute(_LOCK, {"name": f"helmsight.rollup.{self.source}"})
         return self._cursor(connection, "")
 
@@ -238,15 +273,16 @@ def _whole_cuts(fact: Fact) -> list[str]:
 
 
 @functools.cache
-def _write_statement(table: str, fact: Fact, *, is_thin: bool) -> TextClause:
+def _write_statement(table: str, fact: Fact, *, of_dense: bool) -> TextClause:
     columns = f"cut, key, bucket_start, {', '.join(MEASURES)}"
     kept = (
-        "WHERE cut = ANY(CAST(:whole AS text[])) OR (cut, key) IN"
-        " (SELECT cut, key FROM rollup_day WHERE bucket_start = :day AND n >= :dense)"
+        "WHERE cut = ANY(CAST(:whole AS text[])) OR EXISTS (SELECT FROM rollup_day AS day WHERE day.cut = cells.cut"
+        " AND day.key = cells.key AND day.bucket_start = date_bin('1 day', cells.bucket_start, 'epoch')"
+        " AND day.n >= :dense)"
     )
     return text(
         f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({cells_select(fact, tuple(fact.cuts))}) AS cells"  # noqa: S608
-        f" {kept if is_thin else ''}"
+        f" {kept if of_dense else ''}"
     )
 
 
@@ -259,6 +295,7 @@ def _clear_statement(table: str) -> TextClause:
 
 
 _LIMITS = text("SELECT set_config('statement_timeout', '600s', true), set_config('work_mem', '64MB', true)")
+_NO_DROPPING = text("SELECT pg_advisory_xact_lock_shared(hashtext(:name))")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
 _FIRST = text("INSERT INTO job_cursor (name, position) VALUES (:name, :position) ON CONFLICT DO NOTHING")
 _POSITION = text("SELECT position FROM job_cursor WHERE name = :name")

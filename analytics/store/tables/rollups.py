@@ -3,10 +3,17 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Float, Integer, LargeBinary, Numeric, PrimaryKeyConstraint, Text, text
+from sqlalchemy import BigInteger, Float, Index, Integer, LargeBinary, Numeric, PrimaryKeyConstraint, Text, text
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from analytics.store.tables.base import Base
+
+
+def _by_month() -> tuple[object, ...]:
+    return (
+        PrimaryKeyConstraint("cut", "key", "bucket_start"),
+        {"postgresql_partition_by": "RANGE (bucket_start)"},
+    )
 
 
 class _Cell:
@@ -44,16 +51,25 @@ class _Cell:
     @classmethod
     def __table_args__(cls) -> tuple[object, ...]:
         """Return the key and the partitions by month."""
-        return (
-            PrimaryKeyConstraint("cut", "key", "bucket_start"),
-            {"postgresql_partition_by": "RANGE (bucket_start)"},
-        )
+        return _by_month()
 
 
 class RollupHour(_Cell, Base):
     """Cells by hour: of all keys for the last days, later of those with many facts only."""
 
     __tablename__ = "rollup_hour"
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[object, ...]:
+        """Add the index by which the cells of an hour are found to be written again."""
+        beside = Index(
+            "ix_rollup_hour_bucket_start",
+            "bucket_start",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 8},
+        )
+        return (beside, *_by_month())
 
 
 class RollupDay(_Cell, Base):

@@ -22,6 +22,8 @@ CREATE TABLE rollup_hour (
     people bytea,
     CONSTRAINT pk_rollup_hour PRIMARY KEY (cut, key, bucket_start)
 ) PARTITION BY RANGE (bucket_start);
+-- Cells of an hour lie side by side: they are written, and written again, together.
+CREATE INDEX ix_rollup_hour_bucket_start ON rollup_hour USING brin (bucket_start) WITH (pages_per_range = 8);
 
 CREATE TABLE rollup_day (
     cut text COLLATE "C" NOT NULL,
