@@ -73,6 +73,14 @@ PAGES: tuple[PageSpec, ...] = (
         "How quickly is everything answered? Endpoints, pages, caches, connection pools and SQL against their bounds.",
     ),
     PageSpec(
+        "insights",
+        "Insights",
+        ":material/lightbulb:",
+        "Observe",
+        Role.VIEWER,
+        "What stands out, and what lies ahead? Anomalies, changes of level, forecasts, capacity, bounds that fit.",
+    ),
+    PageSpec(
         "slos",
         "SLOs",
         ":material/target:",
