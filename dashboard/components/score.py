@@ -293,8 +293,8 @@ def _chart(course: KpiReading, filters: Filters, marks: Sequence[Mark]) -> Chart
 
 def _why_no_score(score: Score) -> str:
     return (
-        f"There is no score: {formats.percent(score.coverage, places=0)} of the figures whose source is there, by weight,"
-        f" have data; it takes {formats.percent(LEAST_COVERAGE, places=0)}."
+        f"There is no score: by weight, {formats.percent(score.coverage, places=0)} of the figures whose source is"
+        f" there have data; it takes {formats.percent(LEAST_COVERAGE, places=0)}."
     )
 
 
