@@ -35,6 +35,7 @@ tokens = typer.Typer(help="API tokens of programs.", no_args_is_help=True)
 workflows = typer.Typer(help="Workflows: definitions in files and in the store.", no_args_is_help=True)
 runs = typer.Typer(help="Runs of workflows.", no_args_is_help=True)
 cache = typer.Typer(help="Results of nodes that are kept to be used again.", no_args_is_help=True)
+rollups = typer.Typer(help="Sums of facts by hour and day, which figures stand on.", no_args_is_help=True)
 slos = typer.Typer(help="Service level objectives: files, rules, budgets, reports.", no_args_is_help=True)
 events = typer.Typer(help="Events of web, social, messages, leads and contexts.", no_args_is_help=True)
 app.add_typer(users, name="user")
@@ -42,6 +43,7 @@ app.add_typer(tokens, name="token")
 app.add_typer(workflows, name="workflow")
 app.add_typer(runs, name="run")
 app.add_typer(cache, name="cache")
+app.add_typer(rollups, name="rollup")
 app.add_typer(slos, name="slo")
 app.add_typer(events, name="events")
 
@@ -465,6 +467,26 @@ def events_import(
         file, columns=columns or [], fixed=fixed or [], zone=zone, encoding=encoding, dry_run=dry_run
     )
     _answer(answer, as_json=as_json)
+
+
+@rollups.command("status")
+def rollup_status(as_json: AsJson = False) -> None:
+    """Show how far facts are summed, what waits, and how much room the sums take."""
+    from dashboard.commands import rollup as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.status(), as_json=as_json)
+
+
+@rollups.command("rebuild")
+def rollup_rebuild(
+    last: Annotated[str, typer.Option("--last", help="How far back, 36h or 30d.")] = "30d",
+    source: Annotated[list[str] | None, typer.Option("--source", help="Facts of this source only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sum facts again from their rows; nothing has to stop for it."""
+    from dashboard.commands import rollup as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.build_again(last_s=_seconds(last) or 0, sources=source), as_json=as_json)
 
 
 @slos.command("validate")

@@ -83,10 +83,27 @@ class StoreSettings(_Group):
         ge=timedelta(days=1),
         description="How long runs with their nodes, logs and artifacts are kept; whole months are dropped.",
     )
+    keep_samples: Duration = Field(
+        default=timedelta(days=35),
+        ge=timedelta(days=2),
+        description="How long single measurements, as of the processor, are kept; whole months are dropped, their sums"
+        " stay.",
+    )
+    keep_hours: Duration = Field(
+        default=timedelta(days=100),
+        ge=timedelta(days=100),
+        description="How long sums by hour are kept; whole months are dropped.",
+    )
+    keep_days: Duration = Field(
+        default=timedelta(days=800),
+        ge=timedelta(days=100),
+        description="How long sums by day are kept; whole months are dropped.",
+    )
     keep_facts: Duration = Field(
         default=timedelta(days=400),
         ge=timedelta(days=1),
-        description="How long runs and calls of agents, hand-overs and events are kept; whole months are dropped.",
+        description="How long runs and calls of agents, handoffs and events are kept; whole months are dropped, their"
+        " sums stay.",
     )
 
 

@@ -91,7 +91,13 @@ def keep_up(
 
 
 def rebuild(
-    engine: Engine, *, since: datetime, until: datetime, sources: Sequence[str] | None = None, now: datetime
+    engine: Engine,
+    *,
+    since: datetime,
+    until: datetime,
+    sources: Sequence[str] | None = None,
+    now: datetime,
+    keep_hours: timedelta = KEEP_HOURS,
 ) -> UpkeepReport:
     """Sum all hours that ``[since, until)`` touches again from the raw rows, as if all of them had been marked.
 
@@ -112,7 +118,7 @@ def rebuild(
     }
     with session_scope(engine) as session:
         session.execute(_MARK, values)
-    return keep_up(engine, now=now, late_every=timedelta(0))
+    return keep_up(engine, now=now, late_every=timedelta(0), keep_hours=keep_hours)
 
 
 def _catch_up(upkeep: "_Upkeep", days: Sequence[datetime]) -> UpkeepReport:

@@ -23,6 +23,7 @@ from analytics.database import sample_sizes
 from analytics.demo import is_seeded, keep_alive
 from analytics.insights import find_insights
 from analytics.kpi.overview import record_score
+from analytics.rollup.retention import Keep, drop_old_facts
 from analytics.rollup.upkeep import keep_up
 from analytics.slo.ingest import ingest
 from analytics.sources.prometheus import PromClient
@@ -116,7 +117,7 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("raise_alerts", 60, lambda: raise_alerts(engine, process.redis, settings, now=utc_now())),
         Tick("reconcile", beat_s(lease), lambda: reconcile(engine, process.redis, grace=2 * lease / 3)),
         Tick("ingest_slo", 60, lambda: ingest(engine, prom, now=utc_now())),
-        Tick("keep_up_rollup", 20, lambda: keep_up(engine, now=utc_now())),
+        Tick("keep_up_rollup", 20, lambda: _keep_up_rollup(process)),
         Tick("sample_system", 30, lambda: _sample_system(process, store)),
         Tick("sample_score", 300, lambda: _sample_score(process, prom)),
         Tick("find_insights", 600, lambda: find_insights(engine, prom, now=utc_now()), after_s=45),
@@ -126,6 +127,7 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
         Tick("clean_expired", 3600, lambda: _clean_expired(process)),
         Tick("drop_old_months", 6 * 3600, lambda: drop_old_months(engine, keep=settings.store.keep_runs)),
+        Tick("drop_old_facts", 6 * 3600, lambda: _drop_old_facts(process)),
         Tick("ensure_builtins", 3600, lambda: _ensure_builtins(process)),
         Tick("forget_workers", 3600, lambda: _forget_workers(process)),
         Tick("refresh_mcp", 300, lambda: refresh_catalogue_once(settings, engine)),
@@ -188,6 +190,16 @@ def _count_ended(process: WorkerProcess) -> None:
     while raise_run_ends(process.engine, waker, process.settings, limit=ENDED_AT_ONCE) == ENDED_AT_ONCE:
         if process.stop.is_set():
             return
+
+
+def _keep_up_rollup(process: WorkerProcess) -> None:
+    keep_up(process.engine, now=utc_now(), keep_hours=process.settings.store.keep_hours)
+
+
+def _drop_old_facts(process: WorkerProcess) -> None:
+    store = process.settings.store
+    kept = Keep(store.keep_facts, store.keep_samples, store.keep_hours, store.keep_days)
+    drop_old_facts(process.engine, kept)
 
 
 def _clean_expired(process: WorkerProcess) -> None:
