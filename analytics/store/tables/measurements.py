@@ -79,6 +79,7 @@ class MetricSample(Base):
 
     __tablename__ = "metric_sample"
     __table_args__ = (
+        Index("ix_metric_sample_at", "at", postgresql_using="brin"),
         Index("ix_metric_sample_name_at", "name", text("at DESC")),
         {"postgresql_partition_by": "RANGE (at)"},
     )

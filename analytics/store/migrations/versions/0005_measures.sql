@@ -145,6 +145,7 @@ CREATE UNIQUE INDEX uq_lead_source_external_id ON lead (source, external_id) WHE
 
 ALTER TABLE metric_sample ADD COLUMN warning double precision;
 ALTER TABLE metric_sample ADD COLUMN critical double precision;
+CREATE INDEX ix_metric_sample_at ON metric_sample USING brin (at);
 
 CREATE TABLE context (
     id text NOT NULL CONSTRAINT pk_context PRIMARY KEY,
