@@ -55,8 +55,8 @@ class ContextTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class ContextDay:
-    """One UTC day, or one hour of a short window."""
+class ContextStep:
+    """One UTC day; one hour where the window is two days or shorter."""
 
     start: datetime
     created: int
@@ -67,14 +67,14 @@ class ContextDay:
 
 @dataclass(frozen=True, slots=True)
 class HourOfWeek:
-    """One of 168 hours of a week, in UTC, summed over the window."""
+    """One of 168 hours of a week, summed over the window."""
 
     weekday: int
     """0 is Monday."""
     hour: int
     created: int
     accesses: int
-    """Reads, writes, creations and archivings."""
+    """Whatever happened to contexts: reads, writes, creations and archivings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One context in the picture of the hierarchy, or the rest of a level as one."""
+    """One context in the picture of the hierarchy with all below it, or several small ones as one."""
 
     id: str
     parent_id: str | None
@@ -104,8 +104,8 @@ class Branch:
     type: str
     contexts: int
     """Itself and all below it."""
-    accesses: int
-    """In the window, of itself and all below it."""
+    used: int
+    """Of them, read or written in the window."""
     idle_s: float | None
     """Since anything in it was read or written; None when nothing ever was."""
     is_rest: bool = False
@@ -181,7 +181,9 @@ class Lifecycle:
     """Open contexts not used for :attr:`idle_after_days`."""
     idle_after_days: int
     median_life_s: float | None
+    """From creation to archiving; None when none was archived."""
     archived_share: float | None
+    """None when there is no context."""
     to_archive: Sequence[ContextRow]
     """Open contexts that have been idle for longest, a few."""
 
@@ -192,8 +194,10 @@ class Patterns:
 
     by_hour: Sequence[HourOfWeek]
     """All 168, Monday first."""
-    since: datetime
-    """From when hours are known; later than the window's start when it is longer than hours are kept."""
+    zone: str
+    """The time zone that weekdays and hours are told in."""
+    interval: Interval
+    """Shorter than the window where hours are not kept for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,7 @@ class Hierarchy:
     orphans: int
     """Contexts whose parent was never told of; they count as roots."""
     in_loops: int
-    """Contexts that hold themselves through others; they stand at no depth."""
+    """Contexts that hold themselves through others, or lie deeper than 64 levels; they stand at no depth."""
     branches: Sequence[Branch]
     """The largest, parents before children."""
 
@@ -217,7 +221,8 @@ class ContextUsage:
     interval: Interval
     """What was really measured: whole hours or days."""
     totals: ContextTotals
-    days: Sequence[ContextDay]
+    steps: Sequence[ContextStep]
+    """Oldest first."""
     types: Sequence[TypeUse]
     agents: Sequence[AgentUse]
     most_used: Sequence[ContextRow]
