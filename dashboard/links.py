@@ -81,6 +81,14 @@ PAGES: tuple[PageSpec, ...] = (
         "What stands out, and what lies ahead? Anomalies, changes of level, forecasts, capacity, bounds that fit.",
     ),
     PageSpec(
+        "journeys",
+        "Journeys",
+        ":material/conversion_path:",
+        "Observe",
+        Role.ANALYST,
+        "What do people do, where do they leave, what does it cost? Funnels, paths, leads, events and their import.",
+    ),
+    PageSpec(
         "slos",
         "SLOs",
         ":material/target:",
