@@ -23,7 +23,7 @@ MOST_AGENTS = 200
 LEAST_ENDED = 10
 """Fewer runs that ended say too little about an agent's health."""
 GOOD, WARNING = 0.95, 0.90
-"""Shares of completed runs: from the first an agent is healthy, below the second it fails."""
+"""Shares of completed runs: from the first an agent is healthy, below it is degraded, below the second it fails."""
 
 
 class AgentHealth(enum.StrEnum):
@@ -31,11 +31,11 @@ class AgentHealth(enum.StrEnum):
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
-    """Below the bound of good."""
+    """Below the bound of good, by more than chance explains."""
     FAILING = "failing"
     """Below the bound of a warning, by more than chance explains."""
     UNSURE = "unsure"
-    """Too few runs have ended."""
+    """Too few runs have ended to say."""
     QUIET = "quiet"
     """It did not run."""
 
@@ -131,14 +131,16 @@ def agent_totals(session: Session, interval: Interval) -> Mapping[str, Cell]:
 def health_of(completed: int, failed: int, *, good: float = GOOD, warning: float = WARNING) -> AgentHealth:
     """Return how an agent does of whose runs so many were completed and failed.
 
-    Failing takes more than a bad day: the upper end of the interval of the share lies below *warning*.
+    Degraded and failing take more than a bad day: the upper end of the interval of the share lies below the bound.
     """
     interval = wilson(completed, completed + failed)
     if interval is None or completed + failed < LEAST_ENDED:
         return AgentHealth.UNSURE
+    if completed >= good * (completed + failed):
+        return AgentHealth.HEALTHY
     if interval[1] < warning:
         return AgentHealth.FAILING
-    return AgentHealth.HEALTHY if completed >= good * (completed + failed) else AgentHealth.DEGRADED
+    return AgentHealth.DEGRADED if interval[1] < good else AgentHealth.UNSURE
 
 
 def _performance(

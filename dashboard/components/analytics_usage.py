@@ -89,7 +89,7 @@ def _draw_cards(found: Usage) -> None:
             st.metric(
                 line.title,
                 formats.number(line.count) if line.count else formats.NO_DATA,
-                changed(line.count, line.before),
+                changed(line.count or None, line.before),
                 delta_color="off",
                 chart_data=_drawable([float(value) for _, value in line.course]),
                 chart_type="bar",

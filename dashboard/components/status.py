@@ -68,7 +68,7 @@ HEALTH_LOOKS: Mapping[str, Look] = {
     "healthy": Look("Healthy", ":material/check_circle:", "green"),
     "degraded": Look("Degraded", ":material/warning:", "orange"),
     "failing": Look("Failing", ":material/error:", "red"),
-    "unsure": Look("Too few runs", ":material/hourglass_empty:", "gray"),
+    "unsure": Look("Too few to say", ":material/hourglass_empty:", "gray"),
     "quiet": Look("Did not run", ":material/bedtime:", "gray"),
 }
 PART_LOOKS: Mapping[str, Look] = {

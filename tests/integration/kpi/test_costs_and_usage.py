@@ -155,7 +155,7 @@ def test_agents_are_ranked_by_runs_and_compared_with_the_time_before(session: Se
     assert [agent.id for agent in found.agents] == ["busy", "rare", "idle"]
     busy, rare, idle = found.agents
     assert (busy.name, busy.team, busy.runs, busy.completed, busy.failed) == ("Busy", "t", 20, 18, 2)
-    assert busy.health is AgentHealth.DEGRADED
+    assert busy.health is AgentHealth.UNSURE
     assert (busy.success_ratio, busy.success_before, busy.runs_before) == (0.9, 1.0, 10)
     assert (busy.success_low or 1) < 0.9 < (busy.success_high or 0)
     assert busy.p95_s == pytest.approx(4, rel=RELATIVE_ERROR)

@@ -19,8 +19,9 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
         pytest.param(0, 0, AgentHealth.UNSURE, id="nothing-ended"),
         pytest.param(5, 4, AgentHealth.UNSURE, id="too-few"),
         pytest.param(950, 50, AgentHealth.HEALTHY, id="as-good-as-good"),
-        pytest.param(949, 51, AgentHealth.DEGRADED, id="just-below-good"),
-        pytest.param(17, 3, AgentHealth.DEGRADED, id="bad-or-unlucky"),
+        pytest.param(949, 51, AgentHealth.UNSURE, id="just-below-good"),
+        pytest.param(15, 1, AgentHealth.UNSURE, id="one-bad-run"),
+        pytest.param(930, 70, AgentHealth.DEGRADED, id="below-good-and-sure"),
         pytest.param(850, 150, AgentHealth.FAILING, id="bad-and-sure"),
     ],
 )
@@ -29,7 +30,7 @@ def test_an_agent_fails_when_chance_does_not_explain_it(completed: int, failed: 
 
 
 def test_bounds_of_the_key_figure_count() -> None:
-    assert health_of(98, 2, good=0.99, warning=0.5) is AgentHealth.DEGRADED
+    assert health_of(960, 40, good=0.99, warning=0.5) is AgentHealth.DEGRADED
     assert health_of(60, 40, good=0.55, warning=0.5) is AgentHealth.HEALTHY
 
 
