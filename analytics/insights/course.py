@@ -12,15 +12,7 @@ Floats = NDArray[np.float64]
 
 _WEEK_DAYS = 7
 _LEAST_WEEKS = 3
-_CLEARLY_LESS = 0.75
-"""A week has seven times the places of a day, and fits a few weeks better by accident."""
-_SIGMA_OF_MAD = 1.4826
-"""Makes the median distance of a normal distribution its standard deviation."""
-
-
-def of_values(values: "list[float | None] | tuple[float | None, ...]") -> Floats:
-    """Return *values* as an array; None becomes not a number."""
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+_CLEARLY_LESS = 0.9
 
 
 def usual(values: Floats, season: int, *, most: int = 14, least: int = 3) -> Floats:
@@ -75,25 +67,22 @@ def without_shape(values: Floats, season: int) -> Floats:
 
 
 def season_of(values: Floats, day: int) -> int:
-    """Return after how many steps *values* repeat best: a week if it explains clearly more than a day, else a day.
+    """Return after how many steps *values* repeat best: a week if weeks foretold values clearly better than days did.
 
     Args:
-        values: By equal steps.
+        values: By equal steps; with less than three weeks it is a day.
         day: Steps of a day; 1 when nothing repeats.
     """
     week = _WEEK_DAYS * day
     if day < 2 or len(values) < _LEAST_WEEKS * week:  # noqa: PLR2004 - nothing repeats
         return day
-    by_day, by_week = (sigma(without_shape(values, season)) for season in (day, week))
-    return week if by_week < _CLEARLY_LESS * by_day else day
-
-
-def sigma(values: Floats) -> float:
-    """Return the standard deviation of what is usual in *values*, by the median distance from the median; 0 if none."""
-    known = values[np.isfinite(values)]
-    if known.size == 0:
-        return 0.0
-    return float(_SIGMA_OF_MAD * np.median(np.abs(known - np.median(known))))
+    by_day, by_week = (
+        np.abs(values - foretold) for foretold in (usual(values, day), usual(values, week, most=4, least=2))
+    )
+    both = np.isfinite(by_day) & np.isfinite(by_week)
+    if both.sum() < day:
+        return day
+    return week if by_week[both].mean() < _CLEARLY_LESS * by_day[both].mean() else day
 
 
 def memory(values: Floats) -> float:
