@@ -79,14 +79,13 @@ def keep_up(
         DependencyError: If PostgreSQL is away; what was summed before stays.
     """
     done = UpkeepReport()
-    for source in SOURCES:
+    for source, work in _begin(engine, now, late_every).items():
         upkeep = _Upkeep(engine, source, now, keep_hours)
-        position, days = upkeep.begin(late_every)
-        done += _catch_up(upkeep, days)
-        while position < closed_by(now):
-            done += upkeep.close(position)
-            position += DAY
-        upkeep.thin()
+        done += _catch_up(upkeep, work.days)
+        for day in work.to_close:
+            done += upkeep.close(day)
+        if work.is_to_thin or work.to_close:
+            upkeep.thin()
     return done
 
 
@@ -119,6 +118,42 @@ def rebuild(
     with session_scope(engine) as session:
         session.execute(_MARK, values)
     return keep_up(engine, now=now, late_every=timedelta(0), keep_hours=keep_hours)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be done for one source."""
+
+    days: Sequence[datetime]
+    """Days with marks that are to be summed now, newest first."""
+    to_close: Sequence[datetime]
+    """Days that are over and not closed, oldest first."""
+    is_to_thin: bool
+
+
+def _begin(engine: Engine, now: datetime, late_every: timedelta) -> dict[str, _Work]:
+    """Return what is to be done, by source."""
+    with session_scope(engine) as session:
+        first = {"": closed_by(now), ".thin": thinned_by(now), ".late": _EPOCH}
+        for suffix, position in first.items():
+            names = [f"rollup.{source}{suffix}" for source in SOURCES]
+            session.execute(_FIRST, {"names": names, "position": position})
+        cursors: dict[str, datetime] = dict(session.execute(_POSITIONS).tuples().all())
+        marked: dict[str, list[datetime]] = {}
+        for source, day in session.execute(_MARKED_DAYS):
+            marked.setdefault(source, []).append(day)
+        found = {}
+        for source in SOURCES:
+            position, name = cursors[f"rollup.{source}"], f"rollup.{source}.late"
+            days = marked.get(source, [])
+            if any(day < position for day in days):
+                if now - cursors[name] < late_every:
+                    days = [day for day in days if day >= position]
+                else:
+                    session.execute(_MOVE, {"name": name, "position": now})
+            to_close = [position + place * DAY for place in range((closed_by(now) - position) // DAY)]
+            found[source] = _Work(days, to_close, cursors[f"rollup.{source}.thin"] < thinned_by(now))
+    return found
 
 
 def _catch_up(upkeep: "_Upkeep", days: Sequence[datetime]) -> UpkeepReport:
@@ -154,19 +189,6 @@ class _Upkeep:
     def facts(self) -> list[Fact]:
         """Return the facts whose hours are marked with the source."""
         return [fact for fact in FACTS.values() if fact.source == self.source]
-
-    def begin(self, late_every: timedelta) -> tuple[datetime, list[datetime]]:
-        """Return the first day that is not closed, and the days with marks that are to be summed now, newest first."""
-        with session_scope(self.engine) as session:
-            connection = session.connection()
-            position = self._cursor(connection, "", at_first=closed_by(self.now))
-            late = self._cursor(connection, ".late", at_first=_EPOCH)
-            self._cursor(connection, ".thin", at_first=thinned_by(self.now))
-            days = connection.execute(_MARKED_DAYS, {"source": self.source}).scalars().all()
-            skips_closed = self.now - late < late_every
-            if any(day < position for day in days) and not skips_closed:
-                self._move(connection, ".late", self.now)
-        return position, [day for day in days if day >= position or not skips_closed]
 
     def sum_marked(self, span: Interval) -> UpkeepReport:
         """Sum the marked hours of the days of *span*; of days that are closed, all of it."""
@@ -252,11 +274,8 @@ class _Upkeep:
         connection.execute(_LOCK, {"name": f"helmsight.rollup.{self.source}"})
         return self._cursor(connection, "")
 
-    def _cursor(self, connection: Connection, suffix: str, *, at_first: datetime | None = None) -> datetime:
-        name = f"rollup.{self.source}{suffix}"
-        if at_first is not None:
-            connection.execute(_FIRST, {"name": name, "position": at_first})
-        position: datetime = connection.execute(_POSITION, {"name": name}).scalar_one()
+    def _cursor(self, connection: Connection, suffix: str) -> datetime:
+        position: datetime = connection.execute(_POSITION, {"name": f"rollup.{self.source}{suffix}"}).scalar_one()
         return position
 
     def _move(self, connection: Connection, suffix: str, position: datetime) -> None:
@@ -303,12 +322,16 @@ def _clear_statement(table: str) -> TextClause:
 _LIMITS = text("SELECT set_config('statement_timeout', '600s', true), set_config('work_mem', '64MB', true)")
 _NO_DROPPING = text("SELECT pg_advisory_xact_lock_shared(hashtext(:name))")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
-_FIRST = text("INSERT INTO job_cursor (name, position) VALUES (:name, :position) ON CONFLICT DO NOTHING")
+_FIRST = text(
+    "INSERT INTO job_cursor (name, position) SELECT name, :position FROM unnest(CAST(:names AS text[])) AS name"
+    " ON CONFLICT DO NOTHING"
+)
+_POSITIONS = text("SELECT name, position FROM job_cursor WHERE name LIKE 'rollup.%'")
 _POSITION = text("SELECT position FROM job_cursor WHERE name = :name")
 _MOVE = text("UPDATE job_cursor SET position = :position, updated_at = now() WHERE name = :name")
 _MARKED_DAYS = text(
-    "SELECT DISTINCT date_bin('1 day', hour, 'epoch') AS day FROM rollup_dirty"
-    " WHERE source = :source AND hour BETWEEN '1970-01-01' AND '9000-01-01' ORDER BY day DESC"
+    "SELECT DISTINCT source, date_bin('1 day', hour, 'epoch') AS day FROM rollup_dirty"
+    " WHERE hour BETWEEN '1970-01-01' AND '9000-01-01' ORDER BY source, day DESC"
 )
 _TAKE_MARKS = text(
     "DELETE FROM rollup_dirty WHERE source = :source AND hour >= :since AND hour < :until RETURNING hour"
