@@ -16,6 +16,7 @@ from analytics.sources.prometheus import PromClient
 
 _SEEN_WITHIN = timedelta(days=1)
 _MOST_REGRESSIONS = 3
+_SUREST = 0.999
 _MOST_INDEXES = 2
 _DATABASE_FIGURE = "db_p95"
 
@@ -43,7 +44,7 @@ def _regression(row: InsightRow, evidence: Evidence) -> Cause:
         rule="regression",
         kpi_id=row.kpi_id if not row.dim else "",
         title=f"Look at {release.title}" if release is not None else "Look at what changed",
-        evidence=f"{row.title} ({percent(row.confidence)} sure)",
+        evidence=f"{row.title} ({percent(min(row.confidence, _SUREST))} sure)",
         page="insights",
         params={"id": str(row.id)},
         # Of a part of the figure, what it was before says nothing of the whole.

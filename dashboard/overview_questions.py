@@ -1,6 +1,8 @@
 """What the overview and the detail of a key figure ask; beside :mod:`dashboard.data`, in the same form."""
 
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from analytics.kpi.score import score_of
 from analytics.kpi.thresholds import ThresholdRevision, history
 from analytics.store.engine import session_scope
 from analytics.store.queries.annotations import AnnotationRow, list_annotations
+from analytics.store.queries.projects import project_names
 from dashboard.advice import advise
 from dashboard.auth.roles import Role
 from dashboard.context import AppContext
@@ -41,11 +44,24 @@ def recommendations(context: AppContext, span: Span) -> list[Recommendation]:
         return advise(session, context.prom, score, interval)
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One figure by a dimension."""
+
+    readings: Sequence[KpiReading]
+    """Those with the most samples first."""
+    names: Mapping[str, str]
+    """What keys are called that are ids: of projects."""
+
+
 @question(tags=_KPIS)
-def kpi_split(context: AppContext, span: Span, kpi_id: str, dim: str) -> list[KpiReading]:
-    """Return one figure by *dim*, those with the most samples first."""
+def kpi_split(context: AppContext, span: Span, kpi_id: str, dim: str) -> Split:
+    """Return one figure by *dim*."""
     with session_scope(context.engine) as session:
-        return read_by(session, context.prom, kpi_id, dim, span.interval(), most=MOST_KEYS)
+        readings = read_by(session, context.prom, kpi_id, dim, span.interval(), most=MOST_KEYS)
+        ids = [uuid.UUID(reading.key) for reading in readings if reading.key] if dim == "project" else []
+        names = {str(key): name for key, name in project_names(session, ids).items()} if ids else {}
+        return Split(readings, names)
 
 
 @question(fresh_for=_SOON, role=Role.ANALYST)

@@ -106,8 +106,9 @@ def draw_live() -> None:
 
 
 def draw_whole_score(found: Overview) -> None:
-    marks = kpis.marks_of(questions.happened(filters.span).value or ())
-    score.head(found.score, reading_of(found, SCORE_NAME), filters, marks)
+    course = reading_of(found, SCORE_NAME)
+    happened = questions.happened(filters.span).value or ()
+    score.head(found.score, course, filters, kpis.marks_of(happened, course.interval) if course is not None else ())
     with st.expander("How it is computed", icon=":material/function:"):
         score.formula()
     st.subheader("Where the points went", anchor=False)
@@ -137,17 +138,18 @@ def draw_parts_of(reading: KpiReading) -> None:
         format_func=lambda name: _ROWS if name == _ROWS else f"By {name.replace('_', ' ')}",
         key=f"kpi.view.{kpi.id}",
     )
-    dim = key = ""
+    dim = key = name = ""
     if view != _ROWS:
         dim = str(view)
-        readings = states.settle(questions.kpi_split(filters.span, kpi.id, dim), "The parts")
-        marked = None if readings is None else kpis.parts(readings, dim)
-        if readings is None or marked is None or not can_see_rows:
+        split = states.settle(questions.kpi_split(filters.span, kpi.id, dim), "The parts")
+        marked = None if split is None else kpis.parts(split.readings, dim, split.names)
+        if split is None or marked is None or not can_see_rows:
             return
-        key = readings[marked].key
+        key = split.readings[marked].key
+        name = split.names.get(key) or kpis.key_words(key)
     rows = states.settle(questions.rows_behind(filters.span, kpi.id, dim, key), "The rows")
     if rows is not None:
-        of_what = f" of {kpis.key_words(key)}" if dim else ""
+        of_what = f" of {name}" if dim else ""
         st.caption(f"The newest {len(rows)} rows{of_what} that the figure rests on.")
         kpis.rows_table(rows, key=f"kpi.rows.{kpi.id}", what=f"The newest rows{of_what} behind {kpi.title}")
 

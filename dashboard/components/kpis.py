@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from analytics.core.clock import Interval
 from analytics.kpi import KpiReading
 from analytics.kpi.score import Part
 from analytics.store.queries.annotations import AnnotationRow
@@ -25,7 +26,8 @@ FIRST = ("runs", "run_success", "run_p95", "agent_success", "llm_success", "http
 SEPARATOR = "\x1f"
 NOT_NAMED = "(not named)"
 _ALL = "all"
-_MOST_MARKS = 8
+_APART = 0.3
+"""Share of a chart that the name of a mark takes."""
 _LONGEST_LABEL = 24
 _TITLES = {"http": "HTTP", "jobs": "Jobs and MCP"}
 
@@ -126,18 +128,30 @@ def head(reading: KpiReading, part: Part | None, filters: Filters, happened: Seq
         st.markdown(f"**How it is computed**  \n{how_computed(reading)}")
 
 
-def marks_of(happened: Sequence[AnnotationRow]) -> list[Mark]:
-    """Return the last deployments as marks of a chart."""
-    return [Mark(row.at, _short(row.title)) for row in happened if row.kind == "deploy"][-_MOST_MARKS:]
+def marks_of(happened: Sequence[AnnotationRow], interval: Interval) -> list[Mark]:
+    """Return the deployments as marks of a chart, the newest with their names, where there is room for them."""
+    marks: list[Mark] = []
+    labelled: datetime | None = None
+    for row in reversed([row for row in happened if row.kind == "deploy" and row.at >= interval.since]):
+        has_room = labelled is None or labelled - row.at >= interval.length * _APART
+        labelled = row.at if has_room else labelled
+        marks.append(Mark(row.at, _short(row.title) if has_room else ""))
+    return marks
 
 
-def parts(readings: Sequence[KpiReading], dim: str) -> int | None:
-    """Draw one figure by *dim*, and return the index of the part that is marked, or None."""
+def parts(readings: Sequence[KpiReading], dim: str, names: Mapping[str, str]) -> int | None:
+    """Draw one figure by *dim*, and return the index of the part that is marked, or None.
+
+    Args:
+        readings: Its parts.
+        dim: By what it was split.
+        names: What keys are called that are ids.
+    """
     if not readings:
         states.empty(f"Nothing by {dim.replace('_', ' ')}", "Nothing was seen in this range, or its source is away.")
         return None
     columns: list[Column[KpiReading]] = [
-        Column(dim.replace("_", " ").capitalize(), lambda reading: key_words(reading.key)),
+        Column(dim.replace("_", " ").capitalize(), lambda reading: names.get(reading.key) or key_words(reading.key)),
         Column("State", lambda reading: look_of(KPI_LOOKS, reading.state), "state"),
         Column("Value", lambda reading: formats.quantity(reading.value, reading.kpi.unit)),
         Column("Samples", lambda reading: reading.samples, "number"),
@@ -200,7 +214,7 @@ def _chart(reading: KpiReading, filters: Filters, happened: Sequence[AnnotationR
         series=[Series(kpi.title, reading.series, kind="bar" if is_amount else "line")],
         interval=reading.interval,
         thresholds=[Threshold(value, label, tone) for value, label, tone in lines if value is not None],
-        marks=marks_of(happened),
+        marks=marks_of(happened, reading.interval),
         height=340,
         from_zero=is_amount or kpi.unit == "usd",
     )

@@ -172,7 +172,7 @@ def parts_table(score: Score, filters: Filters) -> None:
             Column("Points", lambda line: _points_of(line.part), "number", width="small", help="0 to 100"),
             Column(
                 "Weight",
-                lambda line: None if line.part is None else line.part.share,
+                lambda line: line.part.share if line.part is not None and line.part.points is not None else None,
                 "ratio",
                 width="small",
                 help="Share of the weight of all figures with data",

@@ -1,7 +1,7 @@
 """Projects and their tasks: read by page, made, changed and deleted."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,12 @@ def get_project(session: Session, project_id: uuid.UUID) -> ProjectRow:
     if row is None:
         raise _no_project(project_id)
     return ProjectRow(*row, tasks=_task_counts(session, [project_id]).get(project_id, {}))
+
+
+def project_names(session: Session, project_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Return the names of projects by id; those that do not exist any more are missing."""
+    rows = session.execute(select(Project.id, Project.name).where(Project.id.in_(list(project_ids))))
+    return {row.id: row.name for row in rows}
 
 
 def create_project(session: Session, *, name: str, config: Mapping[str, Any] | None = None) -> ProjectRow:
