@@ -141,7 +141,7 @@ class People:
             for rank in range(_MOST_RANK - 1, 0, -1):
                 total = (total + float(ranks[rank])) / 2
             total += _REGISTERS * _sigma(float(ranks[0]) / _REGISTERS)
-            return round(_REGISTERS**2 / (2 * math.log(2) * total))
+            return round(_REGISTERS**2 / (2 * math.log(2) * total)) if total else 2**64
 
     def merge(self, *others: "People") -> "People":
         """Return the people of all of them, each counted once."""
