@@ -89,6 +89,14 @@ PAGES: tuple[PageSpec, ...] = (
         "What do people do, where do they leave, what does it cost? Funnels, paths, leads, events and their import.",
     ),
     PageSpec(
+        "contexts",
+        "Contexts",
+        ":material/folder_managed:",
+        "Observe",
+        Role.ANALYST,
+        "How do agents use their contexts, and which lie idle? Creation, access, hierarchy and lifecycle.",
+    ),
+    PageSpec(
         "slos",
         "SLOs",
         ":material/target:",

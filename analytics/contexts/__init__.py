@@ -2,6 +2,6 @@
 
 from analytics.contexts.intake import take_in
 from analytics.contexts.model import ContextEvent, ContextUsage
-from analytics.contexts.usage import usage
+from analytics.contexts.usage import context_events, usage, usage_over
 
-__all__ = ["ContextEvent", "ContextUsage", "take_in", "usage"]
+__all__ = ["ContextEvent", "ContextUsage", "context_events", "take_in", "usage", "usage_over"]

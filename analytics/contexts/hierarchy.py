@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from analytics.contexts.model import Branch, Hierarchy, Level
 
 DEEPEST = 64
-DRAWN_LEVELS = 4
+DRAWN_LEVELS = 3
 MOST_BRANCHES = 60
 """Of each level of the picture; smaller ones are drawn as one beside their siblings."""
 
@@ -119,7 +119,8 @@ _BRANCHES = text(f"""
         UNION ALL
         SELECT level, NULL, parent, CAST(sum(contexts) AS bigint), CAST(sum(used) AS bigint), max(last_used),
                min(place), CAST(count(*) AS int)
-        FROM placed WHERE place > :most GROUP BY level, parent
+        FROM placed WHERE place > :most AND (parent IS NULL OR parent IN (SELECT id FROM placed WHERE place <= :most))
+        GROUP BY level, parent
     )
     SELECT kept.*, used.name, used.kind FROM kept LEFT JOIN used ON used.id = kept.id
     ORDER BY level, place

@@ -55,8 +55,20 @@ class ContextTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextFact:
+    """One thing that happened to a context."""
+
+    at: datetime
+    what: str
+    """``created``, ``read``, ``write``, ``archived``, or another word."""
+    agent_id: str | None
+    source: str
+    """Who told of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContextStep:
-    """One UTC day; one hour where the window is two days or shorter."""
+    """One step of the window: some UTC days, or hours or minutes of a short one."""
 
     start: datetime
     created: int

@@ -7,7 +7,7 @@ now comes from their table, in a handful of passes over it.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from analytics.contexts.hierarchy import hierarchy
 from analytics.contexts.model import (
     AgeBand,
     AgentUse,
+    ContextFact,
     ContextRow,
     ContextStep,
     ContextTotals,
@@ -28,7 +29,8 @@ from analytics.contexts.model import (
 from analytics.core.clock import Interval, floor_time, utc_now
 from analytics.core.errors import InputError
 from analytics.rollup.cell import Cell
-from analytics.rollup.read import DAY, HOUR, Course, Want, read_many, series, totals, window
+from analytics.rollup.read import DAY, HOUR, RAW_UP_TO, Course, Want, drill, read_many, series, totals, window
+from analytics.rollup.steps import trend_step
 from analytics.rollup.tiers import KEEP_HOURS
 
 LONGEST_DAYS = 400
@@ -36,7 +38,6 @@ IDLE_AFTER_DAYS = 30
 MOST_AGENTS = 50
 MOST_USED = 20
 MOST_IDLE = 20
-_BY_HOUR_UP_TO_DAYS = 2
 _BANDS = ((1, "Less than a day"), (7, "1 to 7 days"), (30, "7 to 30 days"), (90, "30 to 90 days"))
 _LAST_BAND = "More than 90 days"
 _ALL = Want("context")
@@ -48,28 +49,47 @@ def usage(
     *,
     days: int = 30,
     include_patterns: bool = True,
-    zone: ZoneInfo | None = None,
+    zone: str = "UTC",
     now: datetime | None = None,
 ) -> ContextUsage:
-    """Return how contexts were used in the last *days* days, 1 to 400.
-
-    Args:
-        session: The open transaction.
-        days: How far back.
-        include_patterns: Whether to tell at which hours of the week contexts are created and used.
-        zone: The time zone of these hours; None: UTC.
-        now: The present; default: the clock.
+    """Return how contexts were used in the last *days* days; see :func:`usage_over`.
 
     Raises:
-        InputError: If *days* is not 1 to 400; nothing was read.
+        InputError: If *days* is not 1 to 400, or there is no such zone; nothing was read.
     """
     if not 1 <= days <= LONGEST_DAYS:
         raise InputError(f"Contexts are looked at over 1 to {LONGEST_DAYS} days, not {days}; nothing was read.")
-    now = now or utc_now()
     asked = Interval.last(timedelta(days=days), now=now)
+    return usage_over(session, asked, include_patterns=include_patterns, zone=zone, now=now)
+
+
+def usage_over(
+    session: Session,
+    asked: Interval,
+    *,
+    include_patterns: bool = True,
+    zone: str = "UTC",
+    now: datetime | None = None,
+) -> ContextUsage:
+    """Return how contexts were used over *asked*, and how they are now.
+
+    Args:
+        session: The open transaction.
+        asked: From when to when; longer ones are moved outward to whole hours or days.
+        include_patterns: Whether to tell at which hours of the week contexts are created and used.
+        zone: IANA name of the time zone of these hours.
+        now: The present; default: the clock.
+
+    Raises:
+        InputError: If there is no such zone; nothing was read.
+    """
+    try:
+        clock = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InputError(f"There is no time zone {zone!r}; nothing was read. Use a name like Europe/Berlin.") from error
+    now = now or utc_now()
     covered = window(asked, now=now).interval
-    step = HOUR if days <= _BY_HOUR_UP_TO_DAYS else DAY
-    courses = read_many(session, [_ALL, *_KINDS.values()], asked, step=step, now=now)
+    courses = read_many(session, [_ALL, *_KINDS.values()], asked, step=trend_step(asked), now=now)
     stock = session.execute(_STOCK, {"since": covered.since, "idle": now - timedelta(days=IDLE_AFTER_DAYS)}).all()
     [whole] = [row for row in stock if row.is_whole]
     agents = _agents(session, asked, covered, now)
@@ -84,10 +104,19 @@ def usage(
         most_used=_rows(session, {key: cell.n for key, cell in used.items() if key}),
         hierarchy=hierarchy(session, since=covered.since, now=now),
         lifecycle=_lifecycle(session, whole, now),
-        patterns=_patterns(session, asked, zone or ZoneInfo("UTC"), now) if include_patterns else None,
+        patterns=_patterns(session, asked, clock, now) if include_patterns else None,
         includes_demo=bool(whole.demo) or (everything is not None and everything.is_demo),
         newest=None if everything is None else everything.newest,
     )
+
+
+def context_events(session: Session, context_id: str, asked: Interval, *, limit: int = 100) -> list[ContextFact]:
+    """Return what happened to one context over *asked*, newest first."""
+    rows = drill(session, "context.context", context_id, asked, limit=limit)
+    return [
+        ContextFact(row["at"], row["kind"].removeprefix("context."), row["props"].get("agent_id"), row["source"])
+        for row in rows
+    ]
 
 
 def _count(cell: Cell | None) -> int:
@@ -205,7 +234,8 @@ def _lifecycle(session: Session, whole: Row[Any], now: datetime) -> Lifecycle:
 def _patterns(session: Session, asked: Interval, zone: ZoneInfo, now: datetime) -> Patterns:
     """Return at which hours of the week something happened, as far back as cells by hour are kept."""
     oldest = floor_time(now - KEEP_HOURS, DAY) + DAY
-    span = Interval(floor_time(max(asked.since, oldest), HOUR), asked.until)
+    since = min(max(asked.since, oldest), asked.until - RAW_UP_TO - HOUR)
+    span = Interval(floor_time(since, HOUR), asked.until)
     happened: dict[tuple[int, int], int] = {}
     for start, cell in series(session, _ALL, span, step=HOUR, now=now):
         local = start.astimezone(zone)

@@ -9,6 +9,7 @@ from dashboard.api import hooks
 from dashboard.api.areas import (
     analytics,
     caches,
+    contexts,
     database,
     documents,
     events,
@@ -55,6 +56,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *analytics.OPERATIONS,
     *performance.OPERATIONS,
     *insights.OPERATIONS,
+    *contexts.OPERATIONS,
     *database.OPERATIONS,
     *slos.OPERATIONS,
     *caches.OPERATIONS,
