@@ -1,8 +1,9 @@
 """Key figures beyond their cards: the table of all, and one figure in detail with its parts and rows."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
@@ -26,6 +27,8 @@ FIRST = ("runs", "run_success", "run_p95", "agent_success", "llm_success", "http
 SEPARATOR = "\x1f"
 NOT_NAMED = "(not named)"
 _ALL = "all"
+_ROWS_HEIGHT = 420
+_FEW_ROWS = 11
 _APART = 0.3
 """Share of a chart that the name of a mark takes."""
 _LONGEST_LABEL = 24
@@ -176,28 +179,29 @@ def rows_table(rows: Sequence[Mapping[str, Any]], *, key: str, what: str) -> Non
     used = [name for name in names if any(row[name] is not None for row in rows)]
     columns: list[Column[Mapping[str, Any]]] = [
         Column("At", lambda row: row["at"], "moment"),
-        *(_raw(name) for name in used),
+        *(_raw(name, rows) for name in used),
         Column("Id", lambda row: str(row["id"]), width="small"),
     ]
-    tables.table(rows, columns, alt=what, key=key, height="content")
+    tables.table(rows, columns, alt=what, key=key, height=_ROWS_HEIGHT if len(rows) > _FEW_ROWS else "content")
 
 
-def _raw(name: str) -> Column[Mapping[str, Any]]:
-    return Column(name.replace("_", " ").capitalize(), _plain(name))
+def _raw(name: str, rows: Sequence[Mapping[str, Any]]) -> Column[Mapping[str, Any]]:
+    """Return a column for whatever the rows hold under *name*."""
+    title = name.replace("_", " ").capitalize()
+    known = next(row[name] for row in rows if row[name] is not None)
+    if isinstance(known, datetime):
+        return Column(title, lambda row: row[name], "moment")
+    if name.endswith("_usd"):
+        return Column(title.removesuffix(" usd"), lambda row: None if row[name] is None else formats.money(row[name]))
+    if isinstance(known, Decimal | float | int) and not isinstance(known, bool):
+        return Column(title, lambda row: row[name], "number")
+    return Column(title, lambda row: _plain(row[name]))
 
 
-def _plain(name: str) -> Callable[[Mapping[str, Any]], str | None]:
-    def take(row: Mapping[str, Any]) -> str | None:
-        value = row[name]
-        if value is None:
-            return None
-        if isinstance(value, Mapping | list):
-            return json.dumps(value, ensure_ascii=False, default=str)
-        if isinstance(value, datetime):
-            return value.isoformat(timespec="seconds")
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    return take
+def _plain(value: object) -> str | None:
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return None if value is None else str(value)
 
 
 def _chart(reading: KpiReading, filters: Filters, happened: Sequence[AnnotationRow]) -> Chart:
