@@ -32,7 +32,7 @@ class Advice:
 
 
 def advise(values: Floats, *, is_lower_better: bool, season: int = 24, most: float | None = None) -> Advice | None:
-    """Return thresholds for *values*; None with less than a week of hours.
+    """Return thresholds for *values*; None with less than a week of hours, or when they hardly vary.
 
     Args:
         values: By equal steps, oldest first.
@@ -54,7 +54,10 @@ def advise(values: Floats, *, is_lower_better: bool, season: int = 24, most: flo
     good, warning = (worst + float(np.quantile(rest - level, share)) for share in (GOOD_SHARE, WARNING_SHARE))
     low = 0.0 if float(known.min()) >= 0 else -np.inf
     high = np.inf if most is None else most
-    target, good, warning = (_round(float(np.clip(sign * bound, low, high))) for bound in (worst, good, warning))
+    away = most if most is not None and not is_lower_better else 0.0
+    target, good, warning = (_round(float(np.clip(sign * bound, low, high)), away) for bound in (worst, good, warning))
+    if not target < good < warning and not target > good > warning:
+        return None
     alarms = alarms_per_week(values, warning, is_lower_better=is_lower_better, steps_per_week=7 * season)
     return Advice(target, good, warning, alarms, int(known.size))
 
@@ -69,6 +72,6 @@ def alarms_per_week(values: Floats, bound: float, *, is_lower_better: bool, step
     return starts * steps_per_week / known.size
 
 
-def _round(value: float) -> float:
-    """Return *value* to three digits, as people write thresholds."""
-    return float(f"{value:.3g}")
+def _round(value: float, away: float) -> float:
+    """Return *value* to three digits of its distance from *away*, as people write thresholds: 0.9987 is 0.0013 from 1."""
+    return round(away + float(f"{value - away:.3g}"), 12)

@@ -112,6 +112,8 @@ def _large_enough(kpi: Kpi, values: Floats, counts: NDArray[np.int_]) -> Floats:
     is_sampled = isinstance(kpi.measure, CellSource) and kpi.measure.cut.startswith("sample.")
     least = 1 if is_sampled else _LEAST_SAMPLES.get(kpi.unit, 0)
     found: Floats = np.where(counts >= least, values, np.nan)
+    # Before the first fact nothing was counted: that is not zero.
+    found[: int(np.argmax(counts > 0)) if (counts > 0).any() else len(found)] = np.nan
     return found
 
 

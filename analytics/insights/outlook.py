@@ -126,7 +126,7 @@ class BoundAdvice:
 
     line: Line
     advice: Advice | None
-    """None with less than a week of hours."""
+    """None with less than a week of hours, or when the figure hardly varies."""
     alarms_per_week_now: float | None
     """How many times a week the figure went beyond its bound of warning; None without one, or without advice."""
 
@@ -235,11 +235,17 @@ def _resource(line: Line, loads: Sequence[Line]) -> Resource:
 
 
 def threshold_advice(session: Session, prom: PromClient | None, *, now: datetime) -> list[BoundAdvice]:
-    """Return, for every figure with a direction and some values, bounds that would have fitted the last four weeks."""
+    """Return, for every figure with a direction and some values, bounds that would have fitted the last four weeks.
+
+    Figures with bounds come first, those that alarm most before the others.
+    """
     ids = [item.id for item in registry() if item.direction is not Direction.NEITHER]
     series = many_series(session, prom, ids, whole_hours(WHOLE, now=now), step=HOUR)
     found = [advice_for(line_of(one)) for one in series.values()]
-    return [one for one in found if one.advice is not None]
+    known = [one for one in found if one.advice is not None]
+    return sorted(
+        known, key=lambda one: -1.0 if one.alarms_per_week_now is None else one.alarms_per_week_now, reverse=True
+    )
 
 
 def advice_for(line: Line) -> BoundAdvice:

@@ -69,7 +69,7 @@ def draw_finding(insight_id: str) -> None:
 
 
 def draw_forecast() -> None:
-    kpi, hours = insights_ahead.choose_forecast([item for item in registry() if item.id])
+    kpi, hours = insights_ahead.choose_forecast(list(kpis.values()))
     with states.loading(360):
         answer = ask.forecast(kpi.id, hours)
     found = states.settle(answer, "The forecast")
@@ -119,4 +119,5 @@ def draw_bounds() -> None:
 
 DRAW = {"findings": draw_findings, "forecast": draw_forecast, "capacity": draw_capacity, "bounds": draw_bounds}
 
+st.caption("Figures are looked at by hours of the last weeks; the time range above does not move them.")
 guard.guarded(DRAW[choose_view()], name="insights")

@@ -21,7 +21,7 @@ from dashboard.zone import viewer_zone
 
 KIND_LOOKS: Mapping[InsightKind, Look] = {
     InsightKind.ANOMALY: Look("Anomaly", ":material/crisis_alert:", "orange"),
-    InsightKind.REGRESSION: Look("Change of level", ":material/stairs:", "violet"),
+    InsightKind.REGRESSION: Look("New level", ":material/stairs:", "violet"),
     InsightKind.FORECAST: Look("Forecast", ":material/trending_up:", "blue"),
     InsightKind.CORRELATION: Look("Together", ":material/join_inner:", "gray"),
     InsightKind.CAPACITY: Look("Capacity", ":material/hourglass_bottom:", "red"),
@@ -85,8 +85,8 @@ def draw_list(rows: Sequence[InsightRow], chosen: str | None) -> InsightRow | No
         [
             Column("Kind", lambda row: look_of(row.kind), "state", width="small"),
             Column("What was found", lambda row: f"{row.title}{' (muted)' if row.is_muted else ''}", width="large"),
-            Column("For the", judged, "state", width="small", help="Better or worse; neither where that says nothing."),
-            Column("Sure", lambda row: row.confidence, "ratio", width="small", help="The finding says by what."),
+            Column("Verdict", judged, "state", width="small", help="Better or worse; neither where that says nothing."),
+            Column("Sure", lambda row: sure_words(row.confidence), width="small", help="The finding says by what."),
             Column("Began", lambda row: row.since, "moment", help="Of a forecast: when it will be."),
             Column("Ended", lambda row: row.until, "moment", help="Nothing: it lasts, or was not looked at since."),
             Column("Found", lambda row: row.found_at, "moment"),

@@ -18,6 +18,7 @@ from dashboard.components.charts import Band, Chart, Series, Threshold, Tone
 from dashboard.components.tables import Column
 
 HORIZONS = {24: "1 day", 72: "3 days", 168: "7 days"}
+_FIRST = "agent_runs"
 _SHOWN_BEFORE = timedelta(days=7)
 _DAY = timedelta(days=1)
 _SURE = 0.9
@@ -30,7 +31,12 @@ def choose_forecast(kpis: Sequence[Kpi]) -> tuple[Kpi, int]:
     left, right = st.columns([3, 1])
     with left:
         kpi_id = st.selectbox(
-            "Key figure", list(by_id), format_func=lambda name: by_id[name].title, key="kpi", bind="query-params"
+            "Key figure",
+            list(by_id),
+            index=list(by_id).index(_FIRST) if _FIRST in by_id else 0,
+            format_func=lambda name: by_id[name].title,
+            key="figure",
+            bind="query-params",
         )
     with right:
         hours = st.selectbox(
@@ -134,9 +140,8 @@ def _driver_words(resource: Resource, names: dict[str, str]) -> str | None:
         return None
     bearable = formats.number(resource.bearable, digits=2)
     return (
-        f"{resource.line.kpi.title}: {names.get(resource.driver, resource.driver)} explains"
-        f" {formats.percent(resource.explained, places=0)} of it; by that it bears {bearable} times the present busy"
-        " hour."
+        f"{resource.line.kpi.title}: {formats.percent(resource.explained, places=0)} of it goes with"
+        f" “{names.get(resource.driver, resource.driver)}”; on that line it bears {bearable} times the present busy hour."
     )
 
 
@@ -146,6 +151,7 @@ def _draw_resource(resource: Resource) -> None:
     series = [Series(resource.line.kpi.title, _points(days, resource.per_day))]
     if found is not None:
         line = found.level + found.slope * (np.arange(len(days), dtype=np.float64) - len(days) + 1)
+        line[: int(np.argmax(np.isfinite(resource.per_day)))] = np.nan
         series.append(Series("Growth", _points(days, line), tone="target", is_dashed=True))
     with st.container(border=True):
         st.markdown(f"**{resource.line.kpi.title}**")
@@ -207,9 +213,6 @@ def draw_advice(one: BoundAdvice, *, can_apply: bool) -> bool:
         f"{now[:1].upper()}{now[1:]}, {_often(found.alarms_per_week)} with those that fit. On"
         f" {formats.plural(found.steps, 'hour')}{_demo(one.line.includes_demo)}."
     )
-    if len({found.target, found.good, found.warning}) < 3:  # noqa: PLR2004 - three bounds
-        st.caption("The figure hardly varies: the three bounds fall together, so there is nothing to set.")
-        return False
     if not can_apply:
         st.caption("Operators can set these bounds.")
         return False
@@ -223,6 +226,10 @@ def draw_advice(one: BoundAdvice, *, can_apply: bool) -> bool:
 
 def _often(per_week: float) -> str:
     return f"{formats.number(per_week, digits=2)} alarms a week"
+
+
+def _round(per_week: float | None) -> float | None:
+    return None if per_week is None else round(per_week, 1)
 
 
 def _demo(is_demo: bool) -> str:  # noqa: FBT001 - a word for a flag
@@ -248,7 +255,11 @@ def _growth_words(found: Growth | None, unit: str) -> str:
     amount = found.slope * 30
     if share is None:
         sign = "+" if amount >= 0 else "-"
-        return f"{sign}{formats.quantity(abs(amount), unit)}"
+        return (
+            f"{sign}{abs(amount) * 100:.1f} points"
+            if unit == "ratio"
+            else f"{sign}{formats.quantity(abs(amount), unit)}"
+        )
     return f"{share:+.1%}".replace("%", " %")
 
 
@@ -302,8 +313,10 @@ def _advised_words(one: BoundAdvice) -> str:
 _ADVICE: list[Column[BoundAdvice]] = [
     Column("Key figure", lambda one: one.line.kpi.title),
     Column("Bounds now", lambda one: _bounds_words(one.line.kpi), help="Target / good to / warning to."),
-    Column("Alarms a week", lambda one: one.alarms_per_week_now, "number", width="small"),
+    Column("Alarms a week", lambda one: _round(one.alarms_per_week_now), "number", width="small"),
     Column("Bounds that fit", _advised_words, help="Target / good to / warning to."),
-    Column("Alarms then", lambda one: one.advice.alarms_per_week if one.advice else None, "number", width="small"),
+    Column(
+        "Alarms then", lambda one: _round(one.advice.alarms_per_week if one.advice else None), "number", width="small"
+    ),
     Column("Hours", lambda one: one.advice.steps if one.advice else None, "number", width="small"),
 ]
