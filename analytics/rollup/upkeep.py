@@ -138,7 +138,7 @@ def _begin(engine: Engine, now: datetime, late_every: timedelta) -> dict[str, _W
         for suffix, position in first.items():
             names = [f"rollup.{source}{suffix}" for source in SOURCES]
             session.execute(_FIRST, {"names": names, "position": position})
-        cursors: dict[str, datetime] = dict(session.execute(_POSITIONS).tuples().all())
+        cursors: dict[str, datetime] = {row.name: row.position for row in session.execute(_POSITIONS)}
         marked: dict[str, list[datetime]] = {}
         for source, day in session.execute(_MARKED_DAYS):
             marked.setdefault(source, []).append(day)
