@@ -22,7 +22,8 @@ def known_start() -> datetime:
 
     Two processes answer 60 requests of the API a minute each; one starts again at 01:30. From 01:00 to 01:10 the other
     answers 6 more a minute with an error of its own. 57 of 60 take at most half a second, 0.2 s on
-    average. Nothing is seen from 02:00 to 02:20.
+    average. Four jobs wait in one queue, as both processes say, and two in another. Nothing is seen from 02:00 to
+    02:20.
     """
     return datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -90,6 +91,7 @@ def _open_metrics(start: datetime) -> str:
     buckets: list[str] = []
     counts: list[str] = []
     sums: list[str] = []
+    waiting: list[str] = []
     errors = 0
     for minute in range(181):
         if 120 < minute < 140:
@@ -108,6 +110,8 @@ def _open_metrics(start: datetime) -> str:
             buckets.append(f'{name}{{group="api",le="{bound}"}} {value:g} {stamp}')
         counts.append(f'helmsight_http_request_duration_seconds_count{{group="api"}} {60 * minute} {stamp}')
         sums.append(f'helmsight_http_request_duration_seconds_sum{{group="api"}} {12 * minute} {stamp}')
+        for instance, queue, value in (("a", "io", 4), ("b", "io", 4), ("a", "cpu", 2)):
+            waiting.append(f'helmsight_queue_depth{{queue="{queue}",instance="{instance}"}} {value} {stamp}')
     return "\n".join(
         [
             "# TYPE helmsight_http_requests counter",
@@ -116,6 +120,8 @@ def _open_metrics(start: datetime) -> str:
             *sorted(buckets, key=lambda line: line.split("}")[0]),
             *counts,
             *sums,
+            "# TYPE helmsight_queue_depth gauge",
+            *sorted(waiting, key=lambda line: line.split("}")[0]),
             "# EOF",
             "",
         ]

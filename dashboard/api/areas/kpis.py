@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from analytics.kpi import (
     Bounds,
     Kpi,
     KpiReading,
+    KpiSeries,
     Summary,
     kpi_rows,
     kpi_series,
@@ -25,28 +26,45 @@ from analytics.kpi import (
 from analytics.kpi.samples import MOST_SAMPLES, Taken, take_samples
 from analytics.kpi.split import MOST_KEYS
 from analytics.kpi.thresholds import LONGEST_NOTE, ThresholdRevision, history
-from analytics.sources.prometheus import PromClient
 from analytics.store.engine import session_scope
-from dashboard.api.operations import Asked, Call, CursorQuery, Listing, Operation, RangeQuery, decode_cursor, listing
+from dashboard.api.operations import (
+    PREFIX,
+    Asked,
+    Call,
+    CursorQuery,
+    Listing,
+    Operation,
+    RangeQuery,
+    decode_cursor,
+    listing,
+)
 from dashboard.api.revisions import MATCH, expected_revision
 from dashboard.auth.roles import Role
 
-P = ParamSpec("P")
 T = TypeVar("T")
+
+_CACHE = "metrics"
 
 _STEP = r"^[1-9]\d{0,3}[mhd]$"
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _KEY = Field(default="", max_length=500, description="Which value of it; the parts of a pair are joined by U+001F.")
+_FORCE = Field(default=False, description="Read anew instead of answering from the cache.")
 _NOTE = Field(default="", max_length=LONGEST_NOTE, description="Why, for the history.")
 
 
-class KpisQuery(RangeQuery):
+class FreshRange(RangeQuery):
+    """A span, and whether what is kept of it will do."""
+
+    force_refresh: bool = _FORCE
+
+
+class KpisQuery(FreshRange):
     """Which key figures over which span."""
 
     ids: str | None = Field(default=None, max_length=2000, description="Only these, separated by commas.")
 
 
-class SeriesQuery(RangeQuery):
+class SeriesQuery(FreshRange):
     """A key figure over time."""
 
     hours: int | None = Field(default=None, ge=1, le=9600, description="The last so many hours, in place of `range`.")
@@ -63,7 +81,7 @@ class SeriesQuery(RangeQuery):
         return super().interval(now=now) if self.hours is None else Interval.last(timedelta(hours=self.hours), now=now)
 
 
-class SplitQuery(RangeQuery):
+class SplitQuery(FreshRange):
     """A key figure by a dimension."""
 
     most: int = Field(default=20, ge=1, le=MOST_KEYS, description="The most values, those with the most samples.")
@@ -80,6 +98,7 @@ class SummaryQuery(Asked):
     """Over how long metrics are summed up."""
 
     hours: int = Field(default=24, ge=1, le=9600, description="The last so many hours.")
+    force_refresh: bool = _FORCE
 
 
 class BoundsAsked(Asked):
@@ -183,44 +202,44 @@ async def list_kpis(call: Call) -> list[KpiOut]:
     """Return key figures."""
     query = call.query(KpisQuery)
     ids = [part.strip() for part in query.ids.split(",")] if query.ids else None
-    found = await _ask(call, read_kpis, query.interval(), ids=ids)
-    return [_kpi(reading) for reading in found]
+
+    def read(session: Session) -> list[KpiOut]:
+        return [_kpi(reading) for reading in read_kpis(session, call.context.prom, query.interval(), ids=ids)]
+
+    return await _kept(call, query, list[KpiOut], read)
 
 
 async def get_kpi(call: Call) -> KpiOut:
     """Return one key figure."""
-    (found,) = await _ask(call, read_kpis, call.query(RangeQuery).interval(), ids=[call.path("kpi_id")])
-    return _kpi(found)
+    query, kpi_id = call.query(FreshRange), call.path("kpi_id")
+
+    def read(session: Session) -> KpiOut:
+        (found,) = read_kpis(session, call.context.prom, query.interval(), ids=[kpi_id])
+        return _kpi(found)
+
+    return await _kept(call, query, KpiOut, read)
 
 
 async def get_kpi_series(call: Call) -> SeriesOut:
     """Return one key figure over time."""
-    query = call.query(SeriesQuery)
-    found = await _ask(
-        call, kpi_series, call.path("kpi_id"), query.interval(), step=query.length(), dim=query.dim, key=query.key
-    )
-    return SeriesOut(
-        id=found.kpi.id,
-        title=found.kpi.title,
-        unit=found.kpi.unit,
-        key=found.key,
-        since=found.interval.since,
-        until=found.interval.until,
-        step_s=found.step.total_seconds(),
-        measured_at=found.measured_at,
-        includes_demo=found.includes_demo,
-        target=found.kpi.target,
-        good=found.kpi.good,
-        warning=found.kpi.warning,
-        points=[PointOut(point.start, point.value, point.samples) for point in found.points],
-    )
+    query, kpi_id = call.query(SeriesQuery), call.path("kpi_id")
+
+    def read(session: Session) -> SeriesOut:
+        prom, interval, step = call.context.prom, query.interval(), query.length()
+        return _series(kpi_series(session, prom, kpi_id, interval, step=step, dim=query.dim, key=query.key))
+
+    return await _kept(call, query, SeriesOut, read)
 
 
 async def split_kpi(call: Call) -> list[KpiOut]:
     """Return one key figure by a dimension."""
-    query = call.query(SplitQuery)
-    found = await _ask(call, read_by, call.path("kpi_id"), call.path("dim"), query.interval(), most=query.most)
-    return [_kpi(reading) for reading in found]
+    query, kpi_id, dim = call.query(SplitQuery), call.path("kpi_id"), call.path("dim")
+
+    def read(session: Session) -> list[KpiOut]:
+        found = read_by(session, call.context.prom, kpi_id, dim, query.interval(), most=query.most)
+        return [_kpi(reading) for reading in found]
+
+    return await _kept(call, query, list[KpiOut], read)
 
 
 async def list_kpi_rows(call: Call) -> Listing:
@@ -271,7 +290,12 @@ async def reset_kpi_thresholds(call: Call) -> BoundsOut:
 
 async def get_metric_summary(call: Call) -> Summary:
     """Return metrics of the last hours, summed up by name."""
-    return await _ask(call, summary, Interval.last(timedelta(hours=call.query(SummaryQuery).hours)))
+    query = call.query(SummaryQuery)
+
+    def read(session: Session) -> Summary:
+        return summary(session, call.context.prom, Interval.last(timedelta(hours=query.hours)))
+
+    return await _kept(call, query, Summary, read)
 
 
 async def add_samples(call: Call) -> Taken:
@@ -279,19 +303,17 @@ async def add_samples(call: Call) -> Taken:
     return await call.ask(take_samples, call.body(SamplesAsked).samples, now=utc_now())
 
 
-async def _ask(
-    call: Call,
-    question: Callable[Concatenate[Session, PromClient | None, P], T],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """Run a query that may ask Prometheus too, in a thread."""
+async def _kept(call: Call, query: FreshRange | SummaryQuery, kind: Any, read: Callable[[Session], T]) -> T:
+    """Return what *read* says, or said in the last half minute, to the same question; changes of the area void it."""
+    caches, path = call.context.caches, call.request.url.path
+    key = (path, query.model_dump_json(exclude={"force_refresh"}))
 
     def ask() -> T:
         with session_scope(call.context.engine) as session:
-            return question(session, call.context.prom, *args, **kwargs)
+            return read(session)
 
-    return await call.in_thread(ask)
+    tag = path.removeprefix(PREFIX).split("/")[1]
+    return await call.in_thread(caches.remember, _CACHE, key, ask, of=kind, tags=(tag,), force=query.force_refresh)
 
 
 async def _current(call: Call, changed: Kpi) -> BoundsOut:
@@ -309,6 +331,24 @@ def _revision(item: ThresholdRevision) -> BoundsOut:
         note=item.note,
         created_at=item.created_at,
         created_by=item.created_by,
+    )
+
+
+def _series(found: KpiSeries) -> SeriesOut:
+    return SeriesOut(
+        id=found.kpi.id,
+        title=found.kpi.title,
+        unit=found.kpi.unit,
+        key=found.key,
+        since=found.interval.since,
+        until=found.interval.until,
+        step_s=found.step.total_seconds(),
+        measured_at=found.measured_at,
+        includes_demo=found.includes_demo,
+        target=found.kpi.target,
+        good=found.kpi.good,
+        warning=found.kpi.warning,
+        points=[PointOut(point.start, point.value, point.samples) for point in found.points],
     )
 
 
@@ -352,7 +392,7 @@ OPERATIONS = (
         query=KpisQuery,
     ),
     Operation(
-        "GET", "/kpis/{kpi_id}", get_kpi, "Return one key figure over a range.", Role.VIEWER, KpiOut, query=RangeQuery
+        "GET", "/kpis/{kpi_id}", get_kpi, "Return one key figure over a range.", Role.VIEWER, KpiOut, query=FreshRange
     ),
     Operation(
         "GET",

@@ -175,6 +175,19 @@ def test_counters_of_prometheus_are_counted(session: Session, prom: PromClient, 
     assert found["http_p95"].value == pytest.approx(0.5, rel=0.01)
     assert found["http_p95"].samples == pytest.approx(3_600, rel=0.01)
     assert found["cache_hits"].state is KpiState.NO_DATA
+    assert found["availability"].value == pytest.approx(1 - 60 / 7_260, rel=0.001)
+    assert found["http_bytes"].state is KpiState.NO_DATA
+
+
+@pytest.mark.prometheus
+def test_what_two_processes_say_of_one_queue_counts_once(
+    session: Session, prom: PromClient, known_start: datetime
+) -> None:
+    interval = Interval(known_start + HOUR, known_start + 2 * HOUR)
+    depth = readings(session, interval, prom, ids=["queue_depth"])["queue_depth"]
+    assert (depth.value, depth.previous) == (6, 6)
+    assert 180 <= depth.samples <= 270  # servers before 3.0 count a sample on the edge of two steps in both
+    assert {value for _, value in depth.series} == {6}
 
 
 @pytest.mark.prometheus

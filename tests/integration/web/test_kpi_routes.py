@@ -32,6 +32,9 @@ def test_a_key_figure_is_read_as_a_whole_over_time_and_by_its_dimensions(as_role
     one = client.get("/api/v1/kpis/agent_success?range=1h").json()
     assert (one["id"], one["unit"], one["direction"], one["revision"]) == ("agent_success", "ratio", "higher", 0)
     assert {"agent", "project"} <= set(one["dims"])
+    again = client.get("/api/v1/kpis/agent_success?range=1h").json()
+    anew = client.get("/api/v1/kpis/agent_success?range=1h&force_refresh=true").json()
+    assert again["until"] == one["until"] < anew["until"]
     course = client.get("/api/v1/kpis/agent_success/series?hours=24&interval=1h").json()
     assert (course["step_s"], len(course["points"])) == (3600, 25)
     assert client.get("/api/v1/kpis/agent_success/by/agent?range=1h").json() == []

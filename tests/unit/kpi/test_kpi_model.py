@@ -1,6 +1,8 @@
 """Key figures: thresholds, steps, quantiles."""
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError, NotFoundError
 from analytics.kpi import Bounds, Direction, Kpi, KpiState, kpi, registry
-from analytics.kpi.cells import MEASURES
+from analytics.kpi.cells import MEASURES, value_of
 from analytics.kpi.model import MAX_POINTS, CellSource, grid_of
 from analytics.kpi.prometheus import histogram_quantile
+from analytics.rollup.cell import Cell
 from analytics.rollup.cuts import fact_of
+from analytics.rollup.sketch import People, Sketch
 
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCE = CellSource("run", "n")
 
@@ -84,6 +89,25 @@ def test_the_usual_ranges_have_round_steps(hours: int, minutes: int, count: int)
     assert grid.before == NOON - timedelta(hours=2 * hours)
 
 
+@pytest.mark.parametrize(
+    ("days", "finest", "step", "count"),
+    [(1, HOUR, HOUR, 24), (2, HOUR, HOUR, 48), (7, DAY, DAY, 7), (30, DAY, DAY, 30), (90, DAY, 2 * DAY, 45)],
+)
+def test_long_ranges_have_steps_of_whole_hours_or_days(
+    days: int, finest: timedelta, step: timedelta, count: int
+) -> None:
+    grid = grid_of(Interval(NOON - days * DAY, NOON), finest=finest)
+    assert (grid.step, grid.count) == (step, count)
+
+
+@given(st.timedeltas(min_value=timedelta(hours=7), max_value=timedelta(days=1000)), st.sampled_from([HOUR, DAY]))
+def test_steps_of_long_ranges_are_whole(length: timedelta, finest: timedelta) -> None:
+    grid = grid_of(Interval(NOON - length, NOON), finest=finest)
+    assert 1 <= grid.count <= MAX_POINTS
+    assert not grid.step % finest
+    assert grid.starts[-1] < NOON <= grid.starts[-1] + grid.step
+
+
 @given(st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=400)))
 def test_steps_cover_any_interval(length: timedelta) -> None:
     grid = grid_of(Interval(NOON - length, NOON))
@@ -127,3 +151,34 @@ def test_every_figure_can_be_computed() -> None:
             assert {source.value, source.samples, source.total or "n"} <= MEASURES.keys(), item.id
             for cut in item.dims.values():
                 assert fact_of(cut).name == fact_of(source.cut).name, item.id
+
+
+def cell(**measured: Any) -> Cell:
+    nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Cell))
+    known = {"n": 4, "demo": 0, "newest": NOON, "sketch": Sketch(), "people": People()}
+    return Cell(**nothing | known | measured)
+
+
+SHARE = CellSource("run", "ok", "ended", total="ended")
+
+
+@pytest.mark.parametrize(
+    ("source", "measured", "expected"),
+    [
+        pytest.param(CellSource("run", "n"), {}, (4, 4), id="a count"),
+        pytest.param(SHARE, {"ok": 3, "failed": 1}, (0.75, 4), id="a share"),
+        pytest.param(
+            CellSource("run", "ok", "ended", total="ended"), {"ok": 0, "failed": 0}, (None, 0), id="none ended"
+        ),
+        pytest.param(SHARE, {"ok": 0, "failed": 2}, (0, 2), id="all failed"),
+        pytest.param(CellSource("run", "cost_usd", "priced"), {"priced": 0}, (None, 0), id="no price is known"),
+        pytest.param(CellSource("run", "cost_usd", "priced"), {"priced": 2, "cost_usd": 0.0}, (0, 2), id="free"),
+        pytest.param(CellSource("run", "p95", "duration_n"), {"duration_n": 0}, (None, 0), id="no time is known"),
+        pytest.param(CellSource("run", "value", "value_n"), {"value_n": 2, "value_sum": 1.0}, (0.5, 2), id="a mean"),
+    ],
+)
+def test_a_value_rests_on_what_was_seen(
+    source: CellSource, measured: dict[str, Any], expected: tuple[float | None, int]
+) -> None:
+    assert value_of(source, cell(**measured)) == expected
+    assert value_of(source, None) == (None, 0)
