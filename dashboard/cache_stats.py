@@ -55,7 +55,7 @@ def question_caches() -> list[CacheStats]:
     found: dict[str, _Sums] = {}
 
     def of(stat: _Stat) -> _Sums:
-        return found.setdefault(stat.labels.get("cache", "").removeprefix(_OF_QUESTIONS), _Sums())
+        return found.setdefault(stat.labels.get("cache", "").rpartition(_OF_QUESTIONS)[2], _Sums())
 
     for stat in _counted("cache_lookups"):
         if stat.labels.get("result") == "hit":

@@ -50,7 +50,7 @@ class AppContext:
     @cached_property
     def caches(self) -> Caches:
         """Return the caches of this process, shared with others where a Redis is named."""
-        return Caches(self.redis)
+        return Caches(self.redis, place=self.settings.dsn)
 
     @cached_property
     def door(self) -> "Door":

@@ -36,6 +36,7 @@ from dashboard.api.health import Health, collect_health
 from dashboard.auth.roles import Role
 from dashboard.context import AppContext, get_context
 from dashboard.filters import Span
+from dashboard.kept import views_of
 from dashboard.reading import LIVE, MEMORY, Question, note_limit
 from worker.pictures import PagePicture
 from worker.pictures import page_picture as picture_of
@@ -416,11 +417,10 @@ def artifact(context: AppContext, artifact_id: uuid.UUID) -> nodes.ArtifactConte
         return nodes.artifact(session, artifact_id)
 
 
-@question(fresh_for=_SOON, role=Role.ANALYST)
-def saved_views(context: AppContext, owner: str, page: str) -> list[views.SavedViewRow]:
+@question(fresh_for=timedelta(minutes=10), role=Role.ANALYST, tags=("views",))
+def saved_views(context: AppContext, owner: str, page: str) -> Sequence[views.SavedViewRow]:
     """Return the views of *page* that *owner* keeps and that others share."""
-    with session_scope(context.engine) as session:
-        return views.list_views(session, owner=owner, page=page)
+    return views_of(context, owner, page)
 
 
 @question(fresh_for=_SOON, role=Role.ANALYST)

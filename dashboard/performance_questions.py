@@ -17,8 +17,8 @@ from dashboard.cache_stats import all_caches, open_sockets, page_sessions, quest
 from dashboard.context import AppContext
 from dashboard.data import question
 from dashboard.filters import Span
-from dashboard.reading import LIVE
 
+_SOON = timedelta(seconds=5)
 _BY_NAME, _BY_TAGS = "sample.name", "sample.name_tags"
 _HOST = ("system_cpu_ratio", "system_memory_ratio", "system_disk_ratio")
 _PARTS = ("cache_hit_ratio", "db_pool_used_ratio", "db_pool_wait_s", "http_response_s", "http_error_ratio")
@@ -137,7 +137,7 @@ def samples_of_host(context: AppContext, span: Span) -> Samples:
     return Samples(interval, [line for want, course in found.items() for line in _sampled(want, course)])
 
 
-@question(fresh_for=LIVE, part="process")
+@question(fresh_for=_SOON, part="process")
 def parts_of_process(context: AppContext) -> ProcessParts:
     """Return the pools, caches and connections of the process that answers."""
     return ProcessParts(

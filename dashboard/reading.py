@@ -198,10 +198,10 @@ class Question(Generic[P, T]):
         return Answer(stamped.value, stamped.read_at)
 
     def forget(self) -> None:
-        """Read anew the next time, because something was changed; in other processes too if answers stand long."""
+        """Read anew the next time, because what it rests on was changed; in other processes too."""
         self.read_again()
-        if self._is_slow:
-            get_context().caches.invalidate(self._tags[-1])
+        if self._tags:
+            get_context().caches.invalidate(*self._tags)
 
     def read_again(self) -> None:
         """Read anew the next time, in this process, because somebody asked for it."""

@@ -143,11 +143,14 @@ class Caches:
     Args:
         client: The connection to Redis, or None to keep answers in this process only.
         strategies: The caches there are.
+        place: What tells those that share a Redis apart, such as the address of their database.
     """
 
-    def __init__(self, client: redis.Redis | None, strategies: Sequence[Strategy] = STRATEGIES) -> None:
+    def __init__(
+        self, client: redis.Redis | None, strategies: Sequence[Strategy] = STRATEGIES, *, place: str = ""
+    ) -> None:
         self._named = {item.name: _Named(item, Memo(ttl=item.ttl, most=item.most)) for item in strategies}
-        self._shared = _Shared(client)
+        self._shared = _Shared(client, place)
         self._flights: dict[tuple[object, ...], Future[Kept[Any]]] = {}
         self._lock = threading.Lock()
 
@@ -241,11 +244,20 @@ class Caches:
         value: Any,
         *,
         of: Any = None,
-        tags: Sequence[str] = (),
+        versions: tuple[str, ...] = (),
         ttl: timedelta | None = None,
     ) -> None:
-        """Keep *value* as the answer to *key*."""
-        cache, versions = self._cache(name), self._shared.versions(tags)
+        """Keep *value* as the answer to *key*.
+
+        Args:
+            name: One of the strategies.
+            key: What was asked.
+            value: The answer.
+            of: Its type, as for :meth:`ask`.
+            versions: Those of its tags from before it was read (:meth:`versions`), so that a change meanwhile counts.
+            ttl: How long it stands, if not as long as the strategy says.
+        """
+        cache = self._cache(name)
         stands = min(ttl or cache.strategy.ttl, LONGEST)
         self._keep(cache, key_text(key), _Entry(value, utc_now(), versions), of, stands)
 
@@ -435,8 +447,9 @@ def _stats(cache: _Named) -> CacheStats:
 class _Shared:
     """What processes share through Redis; whatever fails there is as if it were not kept."""
 
-    def __init__(self, client: redis.Redis | None) -> None:
+    def __init__(self, client: redis.Redis | None, place: str = "") -> None:
         self._client = client
+        self._place = sha256(place.encode()).hexdigest()[:12]
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """Version of each tag and when it was read, by a clock that only grows."""
@@ -467,7 +480,7 @@ class _Shared:
         return self._client is None or (self.is_there() and self._say_unsaid())
 
     def get(self, name: str, text: str, adapter: TypeAdapter[Any], versions: tuple[str, ...]) -> _Entry | None:
-        raw = self._do(f"reading the cache {name}", lambda client: client.get(f"{_VALUES}{name}:{text}"))
+        raw = self._do(f"reading the cache {name}", lambda client: client.get(self._key(_VALUES, name, text)))
         if raw is None:
             return None
         head, _, body = raw.partition(b"\n")
@@ -485,19 +498,19 @@ class _Shared:
         content = head + b"\n" + adapter.dump_json(entry.value)
         if len(content) > _MOST_BYTES:
             return False
-        key = f"{_VALUES}{name}:{text}"
+        key = self._key(_VALUES, name, text)
         return bool(self._do(f"writing to the cache {name}", lambda client: client.set(key, content, px=ttl)))
 
     def begin(self, name: str, text: str) -> bool:
         """Return whether this process shall compute; False when another one is at it."""
         if not self.is_there():
             return True
-        key = f"{_LOCKS}{name}:{text}"
+        key = self._key(_LOCKS, name, text)
         taken = self._do("locking an answer", lambda client: client.set(key, b"1", nx=True, px=_LOCK_TTL))
         return bool(taken) or not self.is_there()
 
     def end(self, name: str, text: str) -> None:
-        self._do("unlocking an answer", lambda client: client.delete(f"{_LOCKS}{name}:{text}"))
+        self._do("unlocking an answer", lambda client: client.delete(self._key(_LOCKS, name, text)))
 
     def wait(self, name: str, text: str, adapter: TypeAdapter[Any], versions: tuple[str, ...]) -> _Entry | None:
         """Wait for what another process computes; None when that takes too long."""
@@ -505,7 +518,7 @@ class _Shared:
         while time.monotonic() < until and self.is_there():
             found = self.get(name, text, adapter, versions)
             if found is not None or not self._do(
-                "looking for a lock", lambda client: client.exists(f"{_LOCKS}{name}:{text}")
+                "looking for a lock", lambda client: client.exists(self._key(_LOCKS, name, text))
             ):
                 return found
             time.sleep(_POLL_S)
@@ -513,11 +526,14 @@ class _Shared:
 
     def forget(self, name: str, pattern: str) -> None:
         def work(client: redis.Redis) -> None:
-            keys = list(client.scan_iter(match=f"{_VALUES}{name}:{pattern}", count=1000))
+            keys = list(client.scan_iter(match=self._key(_VALUES, name, pattern), count=1000))
             if keys:
                 client.delete(*keys)
 
         self._do(f"forgetting answers of the cache {name}", work)
+
+    def _key(self, kind: str, name: str, text: str) -> str:
+        return f"{kind}{self._place}:{name}:{text}"
 
     def _read_versions(self, tags: Sequence[str], now: float) -> None:
         if self._unsaid and not self._say_unsaid():

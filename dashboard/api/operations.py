@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlencode
 
 import orjson
 from anyio import to_thread
@@ -197,6 +198,11 @@ class Operation:
     """JSON schemas by media type of bodies that the handler reads itself; for the OpenAPI document."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Request headers it reads, with what they mean; for the OpenAPI document."""
+    keep: str | None = None
+    """The shared cache that keeps the answer by path and query; only where it is the same for everybody who may ask.
+
+    A change through the API in the same area voids it; ``Cache-Control: no-cache`` reads it anew.
+    """
 
     @property
     def area(self) -> str:
@@ -225,15 +231,34 @@ class Operation:
             _query=_parsed_query(self.query, request.query_params) if self.query is not None else None,
             _body=await _read_body(request, self.body) if self.body is not None else None,
         )
+        if self.keep is not None:
+            return await self._kept(call, self.keep)
         answer = await self.handler(call)
         if self.method != "GET":
             await to_thread.run_sync(call.context.caches.invalidate, self.area)
         return answer if isinstance(answer, Response) else self._render(request, answer)
 
+    async def _kept(self, call: Call, name: str) -> Response:
+        """Answer from the cache *name*, or read and keep the answer; its ``Age`` says how old it is, in seconds."""
+        caches, request = call.context.caches, call.request
+        key = f"{request.url.path}?{urlencode(sorted(request.query_params.multi_items()))}"
+        versions = await to_thread.run_sync(caches.versions, (self.area,))
+        if "no-cache" not in request.headers.get("cache-control", ""):
+            kept = await to_thread.run_sync(partial(caches.get, name, key, of=str, tags=(self.area,)))
+            if kept is not None:
+                response = self._render_content(request, kept.value.encode())
+                response.headers["Age"] = str(max(0, int((utc_now() - kept.computed_at).total_seconds())))
+                return response
+        content = to_json(await self.handler(call))
+        await to_thread.run_sync(partial(caches.put, name, key, content.decode(), of=str, versions=versions))
+        return self._render_content(request, content)
+
     def _render(self, request: Request, answer: Any) -> Response:
         if answer is None:
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
-        content = to_json(answer)
+        return self._render_content(request, to_json(answer))
+
+    def _render_content(self, request: Request, content: bytes) -> Response:
         if self.method != "GET":
             return Response(
                 content, status_code=self.status, media_type="application/json", headers={"Cache-Control": "no-store"}

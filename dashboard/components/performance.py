@@ -30,7 +30,7 @@ GROUPS: Mapping[str, str] = {
 """Groups of requests in words."""
 _ASKED = ("api", "page", "auth")
 _HEIGHT = 260
-_CACHE_WORDS = {"pages": "Answers that pages keep"}
+_HUNDRED = 100
 _POOL_WORDS = {"sync": "Threads", "async": "Event loop"}
 
 
@@ -119,8 +119,10 @@ _PAGE_TITLES = {page.key: page.title for page in PAGES}
 
 
 def endpoints_table(rows: Sequence[Timing]) -> None:
-    """Draw answers by group and area, those asked most first."""
-    _timings(rows, "Requests", _area, key="performance.endpoints", alt="Times to answer by group of endpoints")
+    """Draw answers by group and area: what people and programs ask first, of each group those asked most."""
+    places = {group: place for place, group in enumerate(GROUPS)}
+    order = sorted(rows, key=lambda item: (places.get(item.labels[0], len(places)), -item.count))
+    _timings(order, "Requests", _area, key="performance.endpoints", alt="Times to answer by group of endpoints")
 
 
 def pages_table(runs: Sequence[Timing], loads: Sequence[Timing]) -> None:
@@ -128,9 +130,9 @@ def pages_table(runs: Sequence[Timing], loads: Sequence[Timing]) -> None:
     first = {item.labels: item for item in loads}
     extra: list[Column[Timing]] = [
         Column(
-            "First content, p95",
-            lambda item: first[item.labels].p95_s if item.labels in first else None,
-            "seconds",
+            "First content, p95, ms",
+            lambda item: _ms(first[item.labels].p95_s) if item.labels in first else None,
+            "number",
             help="From navigation until a browser showed the first content, as browsers report it.",
         )
     ]
@@ -158,17 +160,17 @@ def _timings(
     extra: Sequence[Column[Timing]] = (),
 ) -> None:
     if not rows:
-        states.empty("Nothing was counted", "Nobody asked in this time range.", icon=":material/timer:")
+        states.empty("Nothing was counted yet", "Figures appear once somebody asked.", icon=":material/timer:")
         return
     tables.table(
         rows,
         [
             Column(what, title),
             Column("Count", lambda item: item.count, "number", width="small"),
-            Column("Mean", lambda item: item.mean_s, "seconds", width="small"),
-            Column("p50", lambda item: item.p50_s, "seconds", width="small"),
-            Column("p95", lambda item: item.p95_s, "seconds", width="small"),
-            Column("p99", lambda item: item.p99_s, "seconds", width="small"),
+            Column("Mean, ms", lambda item: _ms(item.mean_s), "number", width="small"),
+            Column("p50, ms", lambda item: _ms(item.p50_s), "number", width="small"),
+            Column("p95, ms", lambda item: _ms(item.p95_s), "number", width="small"),
+            Column("p99, ms", lambda item: _ms(item.p99_s), "number", width="small"),
             *extra,
         ],
         alt=alt,
@@ -177,8 +179,16 @@ def _timings(
     )
 
 
+def _ms(seconds: float | None) -> float | None:
+    """Return *seconds* in milliseconds, no finer than anybody reads it."""
+    if seconds is None:
+        return None
+    ms = seconds * 1000
+    return round(ms, 2) if ms < 1 else round(ms, 1) if ms < _HUNDRED else round(ms)
+
+
 def _cache_title(name: str) -> str:
-    return _CACHE_WORDS.get(name, name.replace("_", " ").capitalize())
+    return name.replace("_", " ").capitalize()
 
 
 def caches_table(caches: Sequence[CacheStats], samples: Samples | None) -> None:
@@ -213,7 +223,11 @@ def caches_table(caches: Sequence[CacheStats], samples: Samples | None) -> None:
                 "From Redis", lambda cache: cache.shared_hits, "number", width="small", help="Hits that Redis answered."
             ),
             Column(
-                "Reading takes", lambda cache: cache.mean_compute_s, "seconds", width="small", help="Mean of misses."
+                "Reading takes, ms",
+                lambda cache: _ms(cache.mean_compute_s),
+                "number",
+                width="small",
+                help="Mean of misses.",
             ),
             Column("Holds", lambda cache: cache.holds, width="medium"),
         ],
@@ -233,7 +247,7 @@ def questions_table(questions: Sequence[CacheStats]) -> None:
             Column("Hit rate", lambda item: item.hit_rate, "progress"),
             Column("Asked", lambda item: item.lookups, "number", width="small"),
             Column("Read", lambda item: item.misses, "number", width="small"),
-            Column("Reading takes", lambda item: item.mean_compute_s, "seconds", width="small"),
+            Column("Reading takes, ms", lambda item: _ms(item.mean_compute_s), "number", width="small"),
             Column("Entries", lambda item: f"{item.size:,} of {item.max_size:,}", width="small"),
             Column("Evicted", lambda item: item.evictions, "number", width="small"),
         ],
@@ -257,9 +271,11 @@ def pools_table(pools: Sequence[PoolState]) -> None:
             Column("Beyond", lambda pool: pool.overflow, "number", width="small", help="Open beyond what it keeps."),
             Column("Found open", lambda pool: pool.hit_rate, "ratio", width="small", help="Of all that were taken."),
             Column(
-                "Mean wait",
-                lambda pool: None if pool.mean_wait_s is None else f"{pool.mean_wait_s * 1000:,.2f} ms",
+                "Mean wait, ms",
+                lambda pool: _ms(pool.mean_wait_s),
+                "number",
                 width="small",
+                help="Until a caller had one, opening included.",
             ),
             Column("Exhausted", lambda pool: pool.exhausted, "number", width="small", help="Callers who got an error."),
             Column("Replaced", lambda pool: pool.invalid, "number", width="small", help="Found dead, or thrown away."),

@@ -57,6 +57,7 @@ OPERATIONS = (
         AgentRanking,
         query=AgentsQuery,
         max_age_s=_KEPT_S,
+        keep="agents",
     ),
     Operation(
         "GET",
@@ -67,6 +68,7 @@ OPERATIONS = (
         Usage,
         query=RangeQuery,
         max_age_s=_KEPT_S,
+        keep="queries",
     ),
     Operation(
         "GET",
@@ -77,5 +79,6 @@ OPERATIONS = (
         Costs,
         query=CostsQuery,
         max_age_s=_KEPT_S,
+        keep="queries",
     ),
 )

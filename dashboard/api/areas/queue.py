@@ -22,6 +22,7 @@ from dashboard.api.operations import (
     listing,
 )
 from dashboard.auth.roles import Role
+from dashboard.kept import views_of
 from worker.queues import QueueDepth, queue_depths
 
 
@@ -86,7 +87,7 @@ async def list_workers(call: Call) -> list[WorkerRow]:
 
 async def list_saved_views(call: Call) -> Sequence[SavedViewRow]:
     """Return the views that the caller sees."""
-    return await call.ask(views.list_views, owner=call.viewer.email, page=call.query(ViewsQuery).view_of)
+    return await call.in_thread(views_of, call.context, call.viewer.email, call.query(ViewsQuery).view_of)
 
 
 async def save_view(call: Call) -> SavedViewRow:

@@ -252,3 +252,19 @@ def test_a_cache_keeps_no_more_than_its_bound_and_counts_what_it_pushes_out() ->
     found = stats(caches)
     assert (found.size, found.max_size, found.evictions, found.misses, found.hit_rate) == (2, 2, 3, 5, 0)
     assert found.mean_compute_s is not None
+
+
+def test_installations_that_share_a_redis_do_not_share_answers(client: redis.Redis) -> None:
+    assert Caches(client, place="one").remember("leads", "a", lambda: 1, of=int) == 1
+    assert Caches(client, place="other").remember("leads", "a", lambda: 2, of=int) == 2
+
+
+@pytest.mark.usefixtures("no_trust")
+def test_an_answer_put_after_a_change_that_came_while_it_was_read_is_void(client: redis.Redis) -> None:
+    caches = Caches(client)
+    before = caches.versions(("leads",))
+    caches.put("leads", "a", 1, of=int, versions=before)
+    assert caches.get("leads", "a", of=int, tags=("leads",)) is not None
+    caches.invalidate("leads")
+    caches.put("leads", "a", 1, of=int, versions=before)
+    assert caches.get("leads", "a", of=int, tags=("leads",)) is None

@@ -1,0 +1,56 @@
+"""Answers of the API that are kept for others, and what the caches and pools tell of themselves."""
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+USAGE = "/api/v1/analytics/usage?range=3h"
+
+
+def caches(client):
+    found = client.get("/api/v1/caches").json()
+    return {cache["name"]: cache for cache in found["caches"]}
+
+
+def test_an_expensive_answer_is_kept_and_read_anew_when_asked(as_role):
+    client = as_role("viewer")
+    first = client.get(USAGE)
+    before = caches(client)["queries"]
+    again = client.get(USAGE)
+    assert ("age" in first.headers, "age" in again.headers) == (False, True)
+    assert (again.json(), again.headers["etag"]) == (first.json(), first.headers["etag"])
+    after = caches(client)["queries"]
+    assert after["hits"] == before["hits"] + 1
+    assert after["ttl_s"] == 300
+    assert "age" not in client.get(USAGE, headers={"Cache-Control": "no-cache"}).headers
+
+
+def test_operators_empty_caches_and_others_do_not(as_role):
+    assert as_role("viewer").delete("/api/v1/caches/queries").status_code == 403
+    operator = as_role("operator")
+    operator.get(USAGE)
+    assert operator.delete("/api/v1/caches/queries?pattern=*usage*").json()["entries"] >= 1
+    assert "age" not in operator.get(USAGE).headers
+    assert operator.delete("/api/v1/caches/nonsense").status_code == 404
+
+
+def test_views_of_a_person_are_kept_until_they_change_or_are_voided(as_role):
+    analyst = as_role("analyst")
+    assert analyst.get("/api/v1/views?page=kept").json() == []
+    made = analyst.post("/api/v1/views", json={"page": "kept", "name": "Mine", "query": {"a": 1}})
+    assert made.status_code in {200, 201}
+    assert [view["name"] for view in analyst.get("/api/v1/views?page=kept").json()] == ["Mine"]
+    misses = caches(analyst)["users"]["misses"]
+    analyst.get("/api/v1/views?page=kept")
+    assert caches(analyst)["users"]["misses"] == misses
+    assert as_role("operator").delete("/api/v1/caches/users/analyst@example.org").status_code == 204
+    analyst.get("/api/v1/views?page=kept")
+    assert caches(analyst)["users"]["misses"] == misses + 1
+
+
+def test_pools_tell_how_they_are(as_role):
+    pools = {pool["name"]: pool for pool in as_role("viewer").get("/api/v1/pools").json()}
+    assert pools["async"]["checkouts"] > 0
+    assert 0 <= pools["async"]["hit_rate"] <= 1
+    assert pools["async"]["mean_wait_s"] > 0
+    assert (pools["sync"]["size"], pools["sync"]["most"], pools["sync"]["exhausted"]) == (20, 30, 0)
