@@ -1,6 +1,7 @@
 """Paths: what people do next, step by step.
 
-A person is the subject of its events; a visit is a run of them without a long break.
+A person is the subject of its events, a visit a run of them without a long break. Events of contexts, whose subject is
+the context, are left out.
 """
 
 from collections.abc import Sequence
@@ -125,7 +126,7 @@ _PATHS = """
                lag(at) OVER person IS NULL OR at - lag(at) OVER person > :gap AS is_first,
                lag(kind) OVER person IS DISTINCT FROM kind AS is_other
         FROM event
-        WHERE at >= :since AND at < :until AND subject IS NOT NULL AND {sampled}
+        WHERE at >= :since AND at < :until AND subject IS NOT NULL AND NOT kind ^@ 'context.' AND {sampled}
         WINDOW person AS (PARTITION BY subject ORDER BY at, id)
     ),
     visited AS (

@@ -24,6 +24,9 @@ can_change = current_viewer().role >= Role.OPERATOR
 VIEWS = {"funnel": "Funnel", "paths": "Paths", "leads": "Leads", "events": "Events", "import": "Import"}
 OLDER = "leads.older"
 TAKEN = "import.taken"
+STEP = "step"
+"""Name in the URL of the kind of event whose newest are shown below the funnel."""
+OF_CONTEXTS = "context."
 
 
 def choose_view() -> str:
@@ -47,7 +50,7 @@ def known_kinds() -> list[str] | None:
     if not found:
         journeys_events.draw_nothing_yet()
         return None
-    return [kind for kind, _ in found]
+    return [kind for kind, _ in found if not kind.startswith(OF_CONTEXTS)]
 
 
 def draw_funnel() -> None:
@@ -68,8 +71,26 @@ def draw_result(chosen: Chosen) -> None:
     result = states.settle(answer, "The funnel")
     if result is None:
         return
-    journeys_funnel.draw(result)
+    opened = journeys_funnel.draw(result)
+    if opened is not None:
+        st.query_params[STEP] = chosen.spec.steps[opened].kind
     states.as_of(answer)
+    draw_step(chosen)
+
+
+def draw_step(chosen: Chosen) -> None:
+    kind = st.query_params.get(STEP)
+    if kind not in {step.kind for step in chosen.spec.steps}:
+        return
+    rows = states.settle(ask.event_feed(filters.span, kind, None, None), "The events")
+    if rows is not None:
+        st.markdown(f"**Newest events of the kind {formats.escaped(kind)}**")
+        journeys_events.draw_feed(rows)
+        st.button("Hide them", icon=":material/close:", type="tertiary", key="funnel.hide", on_click=hide_step)
+
+
+def hide_step() -> None:
+    st.query_params.pop(STEP, None)
 
 
 def draw_saving(chosen: Chosen, saved: Sequence[SavedFunnel]) -> None:
@@ -126,6 +147,8 @@ def draw_leads() -> None:
     before = older[1] if older is not None and older[0] == asked else None
     rows = states.settle(ask.lead_page(status, band, search, before), "The leads")
     if rows is None:
+        return
+    if not rows and not bands and asked == (None, None, None):
         return
     if not rows:
         states.empty("No such lead", "Choose other filters.", icon=":material/person_search:")

@@ -1,5 +1,6 @@
 """A funnel: the choice of its steps, how far people came, how long it took, what it cost."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,7 +53,7 @@ class Chosen:
 
 
 STEP_COLUMNS: Sequence[Column[StepResult]] = (
-    Column("Step", lambda row: row.label),
+    Column("Step", lambda row: row.label, help="Shows the newest events of this step."),
     Column("People", lambda row: row.people, "number"),
     Column("Of the first", lambda row: row.of_first, "progress"),
     Column("Of the one before", lambda row: row.of_before, "progress"),
@@ -73,14 +74,12 @@ STEP_COLUMNS: Sequence[Column[StepResult]] = (
     ),
     Column(
         "Cost",
-        lambda row: row.cost_usd,
-        "usd",
+        lambda row: None if row.cost_usd is None else formats.money(row.cost_usd),
         help="What was spent on people on their way from the step before to this one; empty: nothing has a price.",
     ),
     Column(
         "Cost each",
-        lambda row: row.cost_usd / row.people if row.cost_usd is not None and row.people else None,
-        "usd",
+        lambda row: formats.money(row.cost_usd / row.people) if row.cost_usd is not None and row.people else None,
         help="The same for each person who came to this step.",
     ),
 )
@@ -121,8 +120,8 @@ def choose(saved: Sequence[SavedFunnel], kinds: Sequence[str]) -> Chosen | None:
     return Chosen(held, FunnelSpec(steps, window), None if by == _NO_SPLIT else by)
 
 
-def draw(result: FunnelResult) -> None:
-    """Draw how a funnel went."""
+def draw(result: FunnelResult) -> int | None:
+    """Draw how a funnel went; return the place of the step whose events are asked for just now."""
     _draw_summary(result)
     st.plotly_chart(
         _figure(result),
@@ -130,14 +129,20 @@ def draw(result: FunnelResult) -> None:
         alt=f"{_alt(result)} Each bar is a step; grey are those who took the first step but did not come so far.",
         config={"displaylogo": False, "displayModeBar": False},
     )
-    tables.table(
-        result.steps, STEP_COLUMNS, alt="Steps with people, times and costs", key="funnel.steps", height="content"
+    opened = tables.table(
+        result.steps,
+        STEP_COLUMNS,
+        alt="Steps with people, times and costs",
+        key="funnel.steps",
+        height="content",
+        can_open=True,
     )
     _draw_footnotes(result)
     if result.groups:
-        st.markdown(f"**By {formats.escaped(result.by)} of the first step**")
+        st.markdown(f"**Split by {formats.escaped(result.by)}**")
         tables.table(result.groups, GROUP_COLUMNS, alt="Conversion by group", key="funnel.groups", height="content")
     _draw_trend(result)
+    return opened
 
 
 def _choose_window(held: SavedFunnel | None, suffix: str) -> timedelta:
@@ -248,10 +253,10 @@ def _draw_trend(result: FunnelResult) -> None:
             key="funnel.trend",
         )
     with right:
-        st.markdown("**Median time to convert**")
         hours = [(item.since, None if item.took_s is None else item.took_s / _HOUR_S) for item in result.trend]
         is_long = max((value for _, value in hours if value is not None), default=0.0) >= 1
         points = hours if is_long else [(at, None if value is None else value * 60) for at, value in hours]
+        st.markdown(f"**Median time to convert, in {'hours' if is_long else 'minutes'}**")
         charts.draw(
             Chart(
                 "Median time from the first step to the last, by the time of the first step",
@@ -272,11 +277,11 @@ _HOUR_S = 3600
 def _figure(result: FunnelResult) -> "Figure":
     import plotly.graph_objects as go  # noqa: PLC0415 - heavy; first screens do without
 
-    labels = [f"{place}. {step.label}" for place, step in enumerate(result.steps, 1)]
     entered = result.steps[0].people
-    texts = [
-        f"{step.people:,}" + ("" if step.of_first is None or not place else f" · {formats.percent(step.of_first)}")
-        for place, step in enumerate(result.steps)
+    shares = ["" if step.of_first is None else f", {formats.percent(step.of_first)}" for step in result.steps]
+    labels = [
+        f"{place}. {html.escape(step.label)}<br><b>{step.people:,}</b>{share}"
+        for place, (step, share) in enumerate(zip(result.steps, shares, strict=True), 1)
     ]
     came = [step.people for step in result.steps]
     figure = go.Figure(
@@ -296,10 +301,7 @@ def _figure(result: FunnelResult) -> "Figure":
             x=came,
             orientation="h",
             marker={"color": _CAME},
-            text=texts,
-            textposition="auto",
-            insidetextanchor="start",
-            hovertemplate="%{text}<extra></extra>",
+            hovertemplate="%{x:,} came so far<extra></extra>",
         )
     )
     figure.add_trace(

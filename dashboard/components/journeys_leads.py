@@ -21,6 +21,9 @@ LOOKS: Mapping[str, Look] = {
     "lost": Look("Lost", ":material/cancel:", "gray"),
 }
 
+_ROW, _HIGHEST = 35, 600
+"""Pixels of a row and of the list."""
+
 BAND_COLUMNS: Sequence[Column[Band]] = (
     Column("Score", lambda row: row.band, help="Chance to become a customer, 0 to 1, as the source of the lead says."),
     Column("Leads", lambda row: row.leads, "number"),
@@ -80,7 +83,16 @@ def choose() -> tuple[str | None, str | None, str | None]:
 
 def draw_list(rows: Sequence[LeadRow]) -> LeadRow | None:
     """Draw leads and return the one that is marked."""
-    return tables.choose(rows, COLUMNS, alt="Leads, those that came last first", key="leads.table")
+    index = tables.table(
+        rows,
+        COLUMNS,
+        alt="Leads, those that came last first",
+        key="leads.table",
+        height=min(_HIGHEST, _ROW * (len(rows) + 1) + 3),
+        can_select=True,
+        selected=0 if len(rows) == 1 else None,
+    )
+    return None if index is None else rows[index]
 
 
 def draw_one(lead: LeadRow, *, can_change: bool) -> Mapping[str, Any] | None:

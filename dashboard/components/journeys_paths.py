@@ -35,7 +35,7 @@ def choose(kinds: Sequence[str]) -> tuple[str | None, int]:
     with left:
         start = st.selectbox("From", [FROM_START, *kinds], key="start", bind="query-params")
     with right:
-        depth = st.slider("Steps", 1, 6, 4, key="depth", bind="query-params")
+        depth = st.slider("Steps", 1, 6, 3, key="depth", bind="query-params")
     return None if start == FROM_START else start, depth
 
 
@@ -73,16 +73,14 @@ def figure(found: Paths) -> "Figure":
     for link in found.links:
         places.setdefault((link.depth, link.source), len(places))
         places.setdefault((link.depth + 1, link.target or _END), len(places))
-    depths = max(depth for depth, _ in places)
     kinds = sorted({kind for _, kind in places} - {_END, "other"})
     colours = {kind: _COLOURS[place % len(_COLOURS)] for place, kind in enumerate(kinds)}
     return go.Figure(
         go.Sankey(
-            arrangement="snap",
+            arrangement="fixed",
             node={
                 "label": [kind for _, kind in places],
-                "x": [_within(depth / max(1, depths)) for depth, _ in places],
-                "y": _heights(found, places),
+                "align": "left",
                 "color": [colours.get(kind, _GREY) for _, kind in places],
                 "pad": 14,
                 "thickness": 12,
@@ -97,31 +95,8 @@ def figure(found: Paths) -> "Figure":
                 "hovertemplate": "%{source.label} → %{target.label}: %{value:,} visits<extra></extra>",
             },
         ),
-        layout={"height": 420, "margin": {"l": 8, "r": 8, "t": 12, "b": 12}, "font": {"size": 12}},
+        layout={"height": 420, "margin": {"l": 8, "r": 8, "t": 12, "b": 24}, "font": {"size": 12}},
     )
-
-
-def _heights(found: Paths, places: dict[tuple[int, str], int]) -> list[float]:
-    """Return where nodes stand from the top, the greatest of each step first, those who left last."""
-    sizes = dict.fromkeys(places, 0)
-    for link in found.links:
-        sizes[link.depth + 1, link.target or _END] += link.n
-        if not link.depth:
-            sizes[0, link.source] += link.n
-    heights = {}
-    for depth in {depth for depth, _ in places}:
-        column = sorted(
-            (place for place in places if place[0] == depth), key=lambda place: (place[1] == _END, -sizes[place])
-        )
-        whole, done = max(1, sum(sizes[place] for place in column)), 0.0
-        for place in column:
-            heights[place] = _within((done + sizes[place] / 2) / whole)
-            done += sizes[place]
-    return [heights[place] for place in places]
-
-
-def _within(share: float) -> float:
-    return min(0.99, max(0.01, share))
 
 
 def _faint(colour: str) -> str:
