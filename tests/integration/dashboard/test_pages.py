@@ -68,6 +68,7 @@ def test_a_page_says_what_is_away_and_what_still_works(open_page, away_place, pa
     [
         ("overview", "No run yet"),
         ("agents", "No agent was seen"),
+        ("analytics", "Nothing happened yet"),
         ("slos", "0 of 9"),
         ("workflows", "No run"),
         ("ocr", "No document yet"),
@@ -102,8 +103,10 @@ def test_demo_history_is_labelled(open_page, full_place):
     assert "Demo data" in texts(open_page(full_place, Role.VIEWER, "slos"))
 
 
-def test_the_overview_shows_at_most_six_figures_in_its_first_row(open_page, full_place):
-    assert len(open_page(full_place, Role.VIEWER).metric) <= 6
+def test_the_overview_shows_the_score_and_at_most_six_figures_in_its_first_rows(open_page, full_place):
+    labels = [metric.label for metric in open_page(full_place, Role.VIEWER).metric]
+    assert labels[0] == "Performance score"
+    assert len(labels) <= 7
 
 
 def test_the_objectives_page_lists_the_nine_and_those_of_the_demo(open_page, full_place):
@@ -150,6 +153,38 @@ def test_a_key_figure_has_its_own_link(open_page, full_place):
     assert len(app.get("plotly_chart")) == 1
 
 
+def test_the_score_has_its_own_link_with_every_part_of_it_and_what_to_do(open_page, full_place):
+    app = open_page(full_place, Role.VIEWER, "overview", kpi="performance_score", range="30d")
+    assert not broke(app), texts(app)
+    parts = app.dataframe[0].value
+    score = float(app.metric[0].value)
+    assert sum(float(lost) for lost in parts["Lost"].dropna()) == pytest.approx(
+        100 - score, abs=0.05 * len(parts) + 0.05
+    )
+    assert {"Performance score", "What to do", "Measures of success"} <= {
+        str(element.value).split(" :")[0] for kind in (app.header, app.subheader) for element in kind
+    }
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_an_operator_sets_the_thresholds_of_a_figure_and_the_page_shows_them(open_page, empty_place):
+    app = open_page(empty_place, Role.OPERATOR, "overview", kpi="llm_success")
+    app.session_state["kpi.thresholds"] = True
+    app.run()
+    app.number_input("kpi.edit.llm_success.0.Good to").set_value(99.5)
+    app.button("FormSubmitter:kpi.edit.llm_success.0-Save").click().run()
+    assert "its bounds must fall" in texts(app)
+    app.number_input("kpi.edit.llm_success.0.Target").set_value(99.9)
+    app.text_input("kpi.edit.llm_success.0.note").set_value("stricter")
+    app.button("FormSubmitter:kpi.edit.llm_success.0-Save").click().run()
+    assert not broke(app), texts(app)
+    assert app.table[0].value.iloc[0, -1] == "≥ 99.9 %"
+    assert list(app.dataframe[0].value["Why"]) == ["stricter", "As shipped"]
+    seen = open_page(empty_place, Role.VIEWER, "overview", kpi="llm_success")
+    seen.session_state["kpi.thresholds"] = True
+    assert not seen.run().number_input
+
+
 def test_first_screens_do_without_plotly(open_page, full_place):
     for page in ("overview", "slos", "agents", "queue"):
         assert not open_page(full_place, Role.ADMIN, page).get("plotly_chart")
@@ -160,6 +195,28 @@ def test_an_agent_has_its_own_link(open_page, full_place, page_redis):
     app = open_page(full_place, Role.VIEWER, "agents", range="30d", agent=chosen.agent_id)
     assert len(app.dataframe) == 2
     assert {metric.label for metric in app.metric} == {"Runs", "Success", "P95 of a run", "Cost"}
+
+
+@pytest.mark.parametrize(
+    ("view", "words", "charts", "shown"),
+    [
+        ("Agents", "Share of completed runs", 1, {"Health", "95 % sure", "P95 over time", "Per success"}),
+        ("Models and cost", "what they cost is unknown, not nothing", 1, {"Cost", "Price unknown", "Per success"}),
+        ("Trends", "What moves together", 0, set()),
+    ],
+)
+def test_every_view_of_analytics_shows_the_month(open_page, full_place, *, view, words, charts, shown):
+    app = open_page(full_place, Role.VIEWER, "analytics", range="30d", view=view)
+    assert words in texts(app)
+    assert "Demo data" in texts(app)
+    assert len(app.get("plotly_chart")) == charts
+    assert not shown or shown <= set(app.dataframe[0].value.columns)
+
+
+def test_rows_behind_a_cost_are_shown_to_those_who_may_see_rows(open_page, full_place):
+    params = {"range": "30d", "view": "Models and cost", "rows": "demo-ads"}
+    assert "Newest rows of demo" in texts(open_page(full_place, Role.ANALYST, "analytics", **params))
+    assert "Newest rows" not in texts(open_page(full_place, Role.VIEWER, "analytics", **params))
 
 
 @pytest.mark.parametrize("name", ["range", "refresh"])
