@@ -5,7 +5,7 @@ from analytics.kpi.read import read_kpis
 from analytics.kpi.registry import kpi, registry
 from analytics.kpi.series import kpi_series, many_series
 from analytics.kpi.split import kpi_rows, read_by
-from analytics.kpi.summary import MetricSummary, Summary, summary
+from analytics.kpi.summary import MetricCourse, MetricSummary, Summary, metric_course, summary
 from analytics.kpi.thresholds import effective, reset_thresholds, set_thresholds
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "KpiReading",
     "KpiSeries",
     "KpiState",
+    "MetricCourse",
     "MetricSummary",
     "Summary",
     "effective",
@@ -23,6 +24,7 @@ __all__ = [
     "kpi_rows",
     "kpi_series",
     "many_series",
+    "metric_course",
     "read_by",
     "read_kpis",
     "registry",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -12,8 +12,9 @@ from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import DependencyError, InputError
 from analytics.core.logging import get_logger
 from analytics.kpi.prometheus import ResponseTimes, response_times
+from analytics.kpi.series import steps_of
 from analytics.rollup.cell import Cell
-from analytics.rollup.read import totals, window
+from analytics.rollup.read import HOUR, Want, series, totals, window
 from analytics.sources.prometheus import PromClient
 
 MOST_NAMES = 500
@@ -65,6 +66,47 @@ class Summary:
     peaks: Mapping[str, float | None]
     response_times: Sequence[ResponseTimes]
     """By group of endpoints; empty when Prometheus is not there or saw nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """The samples of one name in one step; None where there were none."""
+
+    start: datetime
+    count: int
+    average: float | None
+    minimum: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCourse:
+    """One metric over time."""
+
+    name: str
+    interval: Interval
+    """What was really measured: whole steps."""
+    step: timedelta
+    points: Sequence[MetricPoint]
+    """One for each step, in order of time."""
+
+
+def metric_course(session: Session, name: str, interval: Interval, *, step: timedelta) -> MetricCourse:
+    """Return the samples called *name* by *step*; a name that nobody sent has only empty steps.
+
+    Raises:
+        InputError: If the interval is empty, or the step does not suit it; as for key figures.
+    """
+    grid = steps_of(interval, step)
+    whole = grid.interval if step >= HOUR else interval
+    steps = series(session, Want("sample.name", name), whole, step=step)
+    points = [
+        MetricPoint(start, 0, None, None, None)
+        if cell is None
+        else MetricPoint(start, cell.value_n or 0, cell.mean_value, cell.value_min, cell.value_max)
+        for start, cell in steps
+    ]
+    return MetricCourse(name, grid.interval, step, points)
 
 
 def summary(session: Session, prom: PromClient | None, interval: Interval) -> Summary:

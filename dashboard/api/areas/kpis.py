@@ -14,9 +14,11 @@ from analytics.kpi import (
     Kpi,
     KpiReading,
     KpiSeries,
+    MetricCourse,
     Summary,
     kpi_rows,
     kpi_series,
+    metric_course,
     read_by,
     read_kpis,
     reset_thresholds,
@@ -72,10 +74,6 @@ class SeriesQuery(FreshRange):
     dim: str = Field(default="", max_length=50, description="Of one value of this dimension.")
     key: str = _KEY
 
-    def length(self) -> timedelta:
-        """Return the length of a step."""
-        return int(self.step[:-1]) * _UNITS[self.step[-1]]
-
     def interval(self, *, now: datetime | None = None) -> Interval:
         """Return the time to look at."""
         return super().interval(now=now) if self.hours is None else Interval.last(timedelta(hours=self.hours), now=now)
@@ -99,6 +97,13 @@ class SummaryQuery(Asked):
 
     hours: int = Field(default=24, ge=1, le=9600, description="The last so many hours.")
     force_refresh: bool = _FORCE
+
+
+class MetricQuery(SummaryQuery):
+    """A metric over time."""
+
+    name: str = Field(min_length=1, max_length=200, description="Its name, as in the summary.")
+    interval: str = Field(default="1h", pattern=_STEP, description="A step, like `5m`, `1h`, `1d`.")
 
 
 class BoundsAsked(Asked):
@@ -225,7 +230,7 @@ async def get_kpi_series(call: Call) -> SeriesOut:
     query, kpi_id = call.query(SeriesQuery), call.path("kpi_id")
 
     def read(session: Session) -> SeriesOut:
-        prom, interval, step = call.context.prom, query.interval(), query.length()
+        prom, interval, step = call.context.prom, query.interval(), _length(query.step)
         return _series(kpi_series(session, prom, kpi_id, interval, step=step, dim=query.dim, key=query.key))
 
     return await _kept(call, query, SeriesOut, read)
@@ -298,6 +303,17 @@ async def get_metric_summary(call: Call) -> Summary:
     return await _kept(call, query, Summary, read)
 
 
+async def get_metric_series(call: Call) -> MetricCourse:
+    """Return one metric over time."""
+    query = call.query(MetricQuery)
+
+    def read(session: Session) -> MetricCourse:
+        interval = Interval.last(timedelta(hours=query.hours))
+        return metric_course(session, query.name, interval, step=_length(query.interval))
+
+    return await _kept(call, query, MetricCourse, read)
+
+
 async def add_samples(call: Call) -> Taken:
     """Keep samples of programs."""
     return await call.ask(take_samples, call.body(SamplesAsked).samples, now=utc_now())
@@ -314,6 +330,10 @@ async def _kept(call: Call, query: FreshRange | SummaryQuery, kind: Any, read: C
 
     tag = path.removeprefix(PREFIX).split("/")[1]
     return await call.in_thread(caches.remember, _CACHE, key, ask, of=kind, tags=(tag,), force=query.force_refresh)
+
+
+def _length(step: str) -> timedelta:
+    return int(step[:-1]) * _UNITS[step[-1]]
 
 
 async def _current(call: Call, changed: Kpi) -> BoundsOut:
@@ -459,6 +479,15 @@ OPERATIONS = (
         Role.VIEWER,
         Summary,
         query=SummaryQuery,
+    ),
+    Operation(
+        "GET",
+        "/metrics/series",
+        get_metric_series,
+        "Return the samples of one name over time: how many, average, minimum and maximum of each step.",
+        Role.VIEWER,
+        MetricCourse,
+        query=MetricQuery,
     ),
     Operation(
         "POST",

@@ -16,6 +16,7 @@ from analytics.kpi import (
     kpi_rows,
     kpi_series,
     many_series,
+    metric_course,
     read_by,
     read_kpis,
     set_thresholds,
@@ -184,6 +185,12 @@ def test_metrics_are_summed_up_by_name(session: Session, now: datetime) -> None:
     assert found.averages == {"cpu": pytest.approx(0.525), "memory": None, "disk": None}
     assert found.peaks == {"cpu": 1.0, "memory": None, "disk": None}
     assert found.response_times == []
+    course = metric_course(session, "system_cpu_ratio", Interval(now - 30 * MINUTE, now), step=10 * MINUTE)
+    told = [(point.count, point.minimum, point.maximum) for point in course.points]
+    assert told == [(0, None, None), (10, 0.55, 1.0), (10, 0.05, 0.5)]
+    assert [point.average for point in course.points[1:]] == pytest.approx([0.775, 0.275])
+    (nothing,) = metric_course(session, "never", Interval(now - HOUR, now), step=HOUR).points
+    assert (nothing.count, nothing.average) == (0, None)
 
 
 def test_an_empty_time_has_no_metrics_and_says_so(session: Session, now: datetime) -> None:

@@ -24,6 +24,8 @@ def test_samples_of_a_program_go_in_and_are_summed_up(as_role: Any) -> None:
     (orders,) = [metric for metric in found["metrics"] if metric["name"] == "web.orders"]
     assert (orders["count"], orders["average"], orders["minimum"], orders["maximum"]) == (2, 2, 1, 3)
     assert (orders["unit"], orders["warning"], orders["critical"]) == ("count", 5, None)
+    course = as_role("viewer").get("/api/v1/metrics/series?name=web.orders&hours=1&interval=5m").json()
+    assert sum(point["count"] for point in course["points"]) == 2
     assert set(found["averages"]) == set(found["peaks"]) == {"cpu", "memory", "disk"}
 
 
