@@ -79,7 +79,7 @@ def troubles(
 def _of_parts(health: Health | None) -> Iterator[Trouble]:
     for part in () if health is None else health.parts:
         if part.status is PartStatus.DOWN and part.name != "mcp":
-            yield Trouble(_CRITICAL, "Part", f"{title_of(part)} is away", part.detail, part.since, "operations")
+            yield Trouble(_CRITICAL, "Part", f"{title_of(part)}: away", part.detail, part.since, "operations")
 
 
 def _of_alerts(alerts: Sequence[SloAlertRow]) -> Iterator[Trouble]:
@@ -109,7 +109,7 @@ def _of_servers(servers: Sequence[McpServerRow]) -> Iterator[Trouble]:
     for server in servers:
         if server.enabled and server.status != "up":
             why = server.error or f"It is {server.status}."
-            yield Trouble(_WARNING, "MCP server", f"{server.name} does not answer", why, server.seen_at, "mcp")
+            yield Trouble(_WARNING, "MCP server", f"{server.name}: no answer", why, server.seen_at, "mcp")
 
 
 def _of_agents(agents: Sequence[AgentState]) -> Iterator[Trouble]:
