@@ -7,6 +7,8 @@ Half of the facts are runs of agents, half are events of journeys, over ninety d
 - ``uncached_p95_ms``: a rerun over a range that nobody has asked for yet, until the server has sent everything.
 """
 
+import argparse
+import json
 import random
 import statistics
 import sys
@@ -28,7 +30,7 @@ from analytics.store.partitions import ensure_partitions
 from benchmarks.browsing import browser, click_times, reader
 from benchmarks.product import PASSWORD, Product
 from benchmarks.rollup import DAYS, insert_runs
-from benchmarks.sessions import open_session, sign_in
+from benchmarks.sessions import in_own_loop, open_session, sign_in
 from dashboard.auth.roles import Role
 
 PAGES = ("", "operations", "performance", "analytics", "insights", "journeys", "contexts", "agents")
@@ -47,6 +49,13 @@ _EVENTS = text("""
     FROM (SELECT CAST(:since AS timestamptz) + n * CAST(:step AS interval) AS at,
               random() AS a, random() AS b, random() AS c, random() AS d FROM generate_series(0, :count - 1) n) drawn
 """)
+
+
+def main() -> None:
+    """Measure alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--facts", type=int, default=10_000_000, help="runs of agents and events together")
+    print(json.dumps(measure(parser.parse_args().facts)))
 
 
 def measure(facts: int) -> dict[str, Any]:
@@ -117,7 +126,6 @@ def on_screen(product: Product) -> dict[str, list[float]]:
 
 def without_cache(product: Product) -> dict[str, list[float]]:
     """Return milliseconds of reruns over ranges that nobody has asked for, by page."""
-    from benchmarks.pages import in_own_loop  # noqa: PLC0415 - which asks for this module's figures in turn
 
     async def ask() -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
@@ -146,3 +154,7 @@ def _some_range(chance: Callable[[], float]) -> str:
 def _p95(times: list[float]) -> float:
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -74,3 +78,22 @@ async def open_session(client: aiohttp.ClientSession, url: str) -> AsyncIterator
         max_msg_size=0,
     ) as socket:
         yield Session(socket)
+
+
+def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run *work* in an event loop of another thread: the browser's loop may occupy this one."""
+    held: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            held.append(asyncio.run(work()))
+        except BaseException as error:  # noqa: BLE001 - carried over to the calling thread
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return held[0]
