@@ -81,9 +81,10 @@ def keep_up(
     done = UpkeepReport()
     for source, work in _begin(engine, now, late_every).items():
         upkeep = _Upkeep(engine, source, now, keep_hours)
-        done += _catch_up(upkeep, work.days)
-        for day in work.to_close:
-            done += upkeep.close(day)
+        for span in _spans(source, work.days):
+            done += upkeep.sum_marked(span)
+        for span in _spans(source, work.to_close):
+            done += upkeep.close(span)
         if work.is_to_thin or work.to_close:
             upkeep.thin()
     return done
@@ -156,24 +157,22 @@ def _begin(engine: Engine, now: datetime, late_every: timedelta) -> dict[str, _W
     return found
 
 
-def _catch_up(upkeep: "_Upkeep", days: Sequence[datetime]) -> UpkeepReport:
-    """Sum the marked hours of *days*, newest first; days with little in them several at once."""
-    done = UpkeepReport()
+def _spans(source: str, days: Sequence[datetime]) -> Iterator[Interval]:
+    """Yield spans of *days* to be worked off, each in a transaction: more days at once as long as that is quick."""
     most, place, told = 1, 0, time.monotonic()
     while place < len(days):
-        until = place + 1
-        while until < len(days) and until - place < most and days[until] == days[until - 1] - DAY:
-            until += 1
+        end = place + 1
+        while end < len(days) and end - place < most and abs(days[end] - days[end - 1]) == DAY:
+            end += 1
+        first, last = sorted((days[place], days[end - 1]))
         began = time.monotonic()
-        done += upkeep.sum_marked(Interval(days[until - 1], days[place] + DAY))
+        yield Interval(first, last + DAY)
         ended = time.monotonic()
         most = min(_MOST_DAYS, most * 2) if ended - began < _SHORT_S else max(1, most // 2)
+        place = end
         if ended - told > _TOLD_EVERY_S:
             told = ended
-            left = len(days) - until
-            _log.info("rollup catches up", source=upkeep.source, day=days[until - 1].date().isoformat(), left=left)
-        place = until
-    return done
+            _log.info("rollup catches up", source=source, day=first.date().isoformat(), left=len(days) - place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +203,21 @@ class _Upkeep:
                 )
         return report
 
-    def close(self, day: datetime) -> UpkeepReport:
-        """Give *day*, the first that is not closed, its cells by day; another process may have done so."""
+    def close(self, span: Interval) -> UpkeepReport:
+        """Give the days of *span*, the first ones that are not closed, their cells by day.
+
+        Nothing is done if another process has closed some of them.
+        """
         with session_scope(self.engine) as session:
             connection = session.connection()
-            if self._lock(connection) != day:
+            if self._lock(connection) != span.since:
                 return UpkeepReport()
-            whole_day = Interval(day, day + DAY)
-            report = self._sum(connection, whole_day, is_closed=False, is_thin=False)
-            if day >= self._oldest(connection):
-                self._write(connection, "rollup_day", whole_day)
-            self._move(connection, "", day + DAY)
-        return replace(report, closed_days=1)
+            report = self._sum(connection, span, is_closed=False, is_thin=False)
+            since = max(span.since, self._oldest(connection))
+            if since < span.until:
+                self._write(connection, "rollup_day", Interval(since, span.until))
+            self._move(connection, "", span.until)
+        return replace(report, closed_days=span.length // DAY)
 
     def thin(self) -> None:
         """Delete cells by hour of sparse keys of closed days that are old enough."""
