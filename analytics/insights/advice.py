@@ -73,5 +73,5 @@ def alarms_per_week(values: Floats, bound: float, *, is_lower_better: bool, step
 
 
 def _round(value: float, away: float) -> float:
-    """Return *value* to three digits of its distance from *away*, as people write thresholds: 0.9987 is 0.0013 from 1."""
+    """Return *value* to three digits of its distance from *away*, as people write thresholds."""
     return round(away + float(f"{value - away:.3g}"), 12)

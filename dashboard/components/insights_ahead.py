@@ -141,7 +141,7 @@ def _driver_words(resource: Resource, names: dict[str, str]) -> str | None:
     bearable = formats.number(resource.bearable, digits=2)
     return (
         f"{resource.line.kpi.title}: {formats.percent(resource.explained, places=0)} of it goes with"
-        f" “{names.get(resource.driver, resource.driver)}”; on that line it bears {bearable} times the present busy hour."
+        f" “{names.get(resource.driver, resource.driver)}”; so it bears {bearable} times the present busy hour."
     )
 
 

@@ -86,6 +86,14 @@ class ForecastOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Foretold:
+    """The forecast of one figure."""
+
+    forecast: ForecastOut | None
+    """Null when too little of the figure is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class GrowthOut:
     """How a daily figure grows."""
 
@@ -185,8 +193,8 @@ async def rate(call: Call) -> InsightOut:
     return await get_one(call)
 
 
-async def get_forecast(call: Call) -> ForecastOut | None:
-    """Return how a figure goes on; null when too little of it is known."""
+async def get_forecast(call: Call) -> Foretold:
+    """Return how a figure goes on."""
     query = call.query(ForecastQuery)
     found = await _read(
         call,
@@ -194,7 +202,7 @@ async def get_forecast(call: Call) -> ForecastOut | None:
             session, call.context.prom, query.kpi, now=utc_now(), ahead=timedelta(hours=query.hours)
         ),
     )
-    return None if found is None else _forecast(found)
+    return Foretold(None if found is None else _forecast(found))
 
 
 async def get_capacity(call: Call) -> CapacityOut:
@@ -335,10 +343,9 @@ OPERATIONS = (
         "GET",
         "/insights/forecast",
         get_forecast,
-        "Return how a key figure goes on by hours, with the interval that held 90 % in trials; null when too little of"
-        " it is known.",
+        "Return how a key figure goes on by hours, with the interval that held 90 % in trials.",
         Role.VIEWER,
-        ForecastOut | None,
+        Foretold,
         query=ForecastQuery,
         max_age_s=60,
     ),
