@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval, floor_time, utc_now
 from analytics.core.errors import InputError
 from analytics.rollup.cell import Cell, cell_of, summed
-from analytics.rollup.cuts import CUTS, FACTS, fact_of, parts
+from analytics.rollup.cuts import CUTS, FACTS, LONGEST_PART, fact_of, parts
 from analytics.rollup.sums import CELL, MEASURES, OF_CELLS, cells_select, dimension
 from analytics.rollup.tiers import DAY, HOUR, KEEP_HOURS, MINUTE, ceil_time, closed_by, thinned_by
 
@@ -238,19 +238,28 @@ def drill(
     fact = fact_of(cut)
     if not 1 <= limit <= MOST_ROWS:
         raise InputError(f"At most {MOST_ROWS:,} rows are read at once, at least 1, not {limit}; nothing was read.")
-    dims = fact.cuts[cut]
-    given = dict(zip(dims, parts(key), strict=False)) if dims else {}
-    values = {"since": interval.since, "until": interval.until, "limit": limit, **given}
+    given = dict(zip(fact.cuts[cut], parts(key), strict=False))
+    plain = tuple(0 < len(part) < LONGEST_PART for part in given.values())
+    statement = _drill_statement(cut, plain, is_first=after is None)
+    values: dict[str, Any] = {**given, "until": interval.until, "limit": limit}
     values |= {"at": after[0], "id": after[1]} if after else {}
-    rows = session.execute(_drill_statement(cut, is_first=after is None), values)
-    return [dict(row) for row in rows.mappings()]
+    newest = interval.until if after is None else min(interval.until, after[0])
+    found: Sequence[RowMapping] = []
+    for length in (RAW_UP_TO, HOURS_UP_TO, interval.length):  # most keys fill a page from the newest of their rows
+        since = max(interval.since, newest - length) if length < interval.length else interval.since
+        found = session.execute(statement, {**values, "since": since}).mappings().all()
+        if len(found) == limit or since == interval.since:
+            break
+    return [dict(row) for row in found]
 
 
-@functools.cache
-def _drill_statement(cut: str, *, is_first: bool) -> TextClause:
+@functools.lru_cache(maxsize=256)
+def _drill_statement(cut: str, plain: tuple[bool, ...], *, is_first: bool) -> TextClause:
+    """Return the select of raw rows; parts of the key that are *plain* can be found by an index on their column."""
     fact = fact_of(cut)
     conditions = [f"{fact.time} >= :since", f"{fact.time} < :until", fact.where]
-    conditions += [f"{dimension(fact, dim)} = :{dim}" for dim in fact.cuts[cut]]
+    for dim, is_plain in zip(fact.cuts[cut], plain, strict=False):
+        conditions.append(f"{f'({fact.dims[dim]})::text' if is_plain else dimension(fact, dim)} = :{dim}")
     if not is_first:
         conditions.append(f"({fact.time}, id) < (:at, :id)")
     where = " AND ".join(f"({condition})" for condition in conditions)
