@@ -24,8 +24,6 @@ MOST_POINTS = 1_500
 """More points than a screen has columns are thinned, keeping the lowest and highest of each step."""
 _FEW = 5
 """Up to so many, things are counted one by one on the axis; half a thing is nothing."""
-_SIDES = ("top left", "top right")
-"""Where labels of thresholds stand, in turn: bounds are often close to each other."""
 _FILL = "rgba(74,144,226,0.16)"
 _BAND_FILL = "rgba(128,144,160,0.28)"
 _GRID = "rgba(128,144,160,0.25)"
@@ -133,12 +131,12 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
                 **edge, y=[high for _, _, high in band.points], name=band.name, fill="tonexty", fillcolor=_BAND_FILL
             )
         )
-    for place, line in enumerate(chart.thresholds):
+    for line in chart.thresholds:
         figure.add_hline(
             y=line.value,
             line={"color": _TONES[line.tone], "width": 1.2, "dash": "dash"},
             annotation={"text": line.label, "font": {"size": 11, "color": _TONES[line.tone]}},
-            annotation_position=_SIDES[place % len(_SIDES)],
+            annotation_position="bottom left" if _is_lowest(line, chart) else "top left",
         )
     for mark in chart.marks:
         _add_mark(figure, mark, zone, chart.interval)
@@ -214,6 +212,11 @@ def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
 
 def _highest(chart: Chart) -> float:
     return max((value for series in chart.series for _, value in series.points if value is not None), default=0.0)
+
+
+def _is_lowest(line: Threshold, chart: Chart) -> bool:
+    """Return whether *line* is the lowest of several, whose label then stands below it, out of the way of the others."""
+    return len(chart.thresholds) > 1 and line.value == min(other.value for other in chart.thresholds)
 
 
 def _ticks(unit: str) -> dict[str, Any]:
