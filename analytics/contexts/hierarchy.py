@@ -16,7 +16,7 @@ MOST_BRANCHES = 60
 """Of each level of the picture; smaller ones are drawn as one beside their siblings."""
 
 
-def hierarchy(session: Session, *, since: datetime, now: datetime) -> Hierarchy:
+def hierarchy(session: Session, *, since: datetime) -> Hierarchy:
     """Return how contexts hold contexts, and which of them were used since *since*.
 
     A context whose parent was never told of counts as a root.
@@ -27,7 +27,7 @@ def hierarchy(session: Session, *, since: datetime, now: datetime) -> Hierarchy:
     orphans = session.scalar(_ORPHANS) or 0
     in_loops = sum(row.contexts for row in rows if row.depth is None)
     found = session.execute(_BRANCHES, {**values, "most": MOST_BRANCHES}).all()
-    return Hierarchy(levels, levels[-1].depth if levels else 0, orphans, in_loops, _branches(found, now))
+    return Hierarchy(levels, levels[-1].depth if levels else 0, orphans, in_loops, _branches(found))
 
 
 def _level(row: Row[Any]) -> Level:
@@ -43,7 +43,7 @@ def _level(row: Row[Any]) -> Level:
     )
 
 
-def _branches(rows: Sequence[Row[Any]], now: datetime) -> list[Branch]:
+def _branches(rows: Sequence[Row[Any]]) -> list[Branch]:
     """Return the branches of *rows*, which come level by level; what has no place of its own as one for each parent."""
     drawn: dict[str, Branch] = {}
     rests: dict[str | None, list[Row[Any]]] = defaultdict(list)
@@ -52,15 +52,14 @@ def _branches(rows: Sequence[Row[Any]], now: datetime) -> list[Branch]:
         if parent is not None and parent not in drawn:
             continue
         if row.id is not None:
-            drawn[row.id] = Branch(row.id, parent, row.name, row.kind, row.contexts, row.used, _idle_s(row, now))
+            drawn[row.id] = Branch(row.id, parent, row.name, row.kind, row.contexts, row.used, row.last_used)
         else:
             rests[parent].append(row)
-    rest = [_rest(parent, found, now) for parent, found in rests.items()]
+    rest = [_rest(parent, found) for parent, found in rests.items()]
     return [*drawn.values(), *rest]
 
 
-def _rest(parent: str | None, rows: Sequence[Row[Any]], now: datetime) -> Branch:
-    idle = [seconds for row in rows if (seconds := _idle_s(row, now)) is not None]
+def _rest(parent: str | None, rows: Sequence[Row[Any]]) -> Branch:
     count = sum(row.members for row in rows)
     return Branch(
         id=f"{parent or ''}\x1frest",
@@ -69,13 +68,9 @@ def _rest(parent: str | None, rows: Sequence[Row[Any]], now: datetime) -> Branch
         type="",
         contexts=sum(row.contexts for row in rows),
         used=sum(row.used for row in rows),
-        idle_s=min(idle, default=None),
+        last_used_at=max((row.last_used for row in rows if row.last_used is not None), default=None),
         is_rest=True,
     )
-
-
-def _idle_s(row: Row[Any], now: datetime) -> float | None:
-    return None if row.last_used is None else max(0.0, (now - row.last_used).total_seconds())
 
 
 # Everybody has one parent, so that a walk from the roots down meets each once; what is in a ring is never met.

@@ -118,8 +118,8 @@ class Branch:
     """Itself and all below it."""
     used: int
     """Of them, read or written in the window."""
-    idle_s: float | None
-    """Since anything in it was read or written; None when nothing ever was."""
+    last_used_at: datetime | None
+    """When anything in it was read or written last; None when nothing ever was."""
     is_rest: bool = False
     """Whether it stands for several that are too small to be drawn."""
 

@@ -36,8 +36,8 @@ from analytics.rollup.tiers import KEEP_HOURS
 LONGEST_DAYS = 400
 IDLE_AFTER_DAYS = 30
 MOST_AGENTS = 50
-MOST_USED = 20
-MOST_IDLE = 20
+MOST_USED = 10
+MOST_IDLE = 10
 _BANDS = ((1, "Less than a day"), (7, "1 to 7 days"), (30, "7 to 30 days"), (90, "30 to 90 days"))
 _LAST_BAND = "More than 90 days"
 _ALL = Want("context")
@@ -102,7 +102,7 @@ def usage_over(
         types=[_type(row) for row in stock if not row.is_whole],
         agents=agents,
         most_used=_rows(session, {key: cell.n for key, cell in used.items() if key}),
-        hierarchy=hierarchy(session, since=covered.since, now=now),
+        hierarchy=hierarchy(session, since=covered.since),
         lifecycle=_lifecycle(session, whole, now),
         patterns=_patterns(session, asked, clock, now) if include_patterns else None,
         includes_demo=bool(whole.demo) or (everything is not None and everything.is_demo),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SCALE = [[0.0, "rgba(74,144,226,0.06)"], [1.0, "rgba(74,144,226,0.95)"]]
 _USED, _PARTLY, _IDLE, _REST = "#2E7D5B", "#2F6DA8", "#6E7187", "#565B66"
+_ALL = "\x1fall"
 _MOSTLY = 0.5
 _QUIET = {"displaylogo": False, "displayModeBar": False}
 
@@ -254,7 +255,9 @@ def draw_hierarchy(found: Hierarchy, types: Sequence[TypeUse]) -> None:
         alt=f"The largest of the branches of contexts, {found.deepest + 1} levels; the tables have the numbers",
         config=_QUIET,
     )
-    notes = ["Width is the number of contexts. Green: most were used in this time; blue: some; grey: none."]
+    notes = [
+        "Height is the number of contexts; a click goes in. Green: most were used in this time; blue: some; grey: none."
+    ]
     if found.orphans:
         notes.append(
             f"{formats.plural(found.orphans, 'context')} named a parent that nobody told of, and stand as roots."
@@ -272,21 +275,26 @@ def hierarchy_figure(branches: Sequence[Branch]) -> "Figure":
     """Return the branches as an icicle, from the left."""
     import plotly.graph_objects as go  # noqa: PLC0415 - heavy; first screens do without
 
+    whole = sum(branch.contexts for branch in branches if branch.parent_id is None)
     return go.Figure(
         go.Icicle(
-            ids=[branch.id for branch in branches],
-            parents=[branch.parent_id or "" for branch in branches],
-            labels=[_shown(branch.name) for branch in branches],
-            values=[branch.contexts for branch in branches],
+            ids=[_ALL, *(branch.id for branch in branches)],
+            parents=["", *(branch.parent_id or _ALL for branch in branches)],
+            labels=["All contexts", *(_shown(branch.name) for branch in branches)],
+            values=[whole, *(branch.contexts for branch in branches)],
             branchvalues="total",
             tiling={"orientation": "h"},
-            marker={"colors": [_colour(branch) for branch in branches], "line": {"width": 1}},
-            customdata=[_story(branch) for branch in branches],
+            marker={"colors": [_REST, *(_colour(branch) for branch in branches)], "line": {"width": 1}},
+            customdata=[formats.plural(whole, "context"), *(_story(branch) for branch in branches)],
             hovertemplate="<b>%{label}</b><br>%{customdata}<extra></extra>",
             textfont={"color": "white"},
             maxdepth=4,
         ),
-        layout={"height": 440, "margin": {"l": 0, "r": 0, "t": 8, "b": 8}},
+        layout={
+            "height": 480,
+            "margin": {"l": 0, "r": 0, "t": 8, "b": 8},
+            "uniformtext": {"minsize": 10, "mode": "hide"},
+        },
     )
 
 
@@ -306,7 +314,8 @@ def _colour(branch: Branch) -> str:
 
 def _story(branch: Branch) -> str:
     used = f"{branch.used:,} of {formats.plural(branch.contexts, 'context')} used"
-    idle = "never used" if branch.idle_s is None else f"last used {formats.duration(branch.idle_s)} ago"
+    last = branch.last_used_at
+    idle = "never used" if last is None else f"last used {formats.moment(last, viewer_zone(), seconds=False)}"
     return f"{branch.type}<br>{used}<br>{idle}" if branch.type else f"{used}<br>{idle}"
 
 
@@ -321,12 +330,11 @@ BAND_COLUMNS: list[Column[AgeBand]] = [
 
 def choose_idle(found: Lifecycle) -> ContextRow | None:
     """Draw how old contexts are, and those to archive; return the one of these that is marked."""
-    with st.grid(4, min_column_width=150, key="contexts.life"):
+    with st.grid(3, min_column_width=150, key="contexts.life"):
         st.metric("Median life", formats.duration(found.median_life_s), border=True, help="From creation to archiving.")
         st.metric("Archived", formats.percent(found.archived_share), border=True, help="Of all contexts ever known.")
         idle = f"Open contexts not read or written for {found.idle_after_days} days."
         st.metric(f"Idle for {found.idle_after_days} days", f"{found.idle:,}", border=True, help=idle)
-        st.metric("Never read", f"{found.never_read:,}", border=True, help="Open contexts that nobody ever read.")
     st.subheader("Age of open contexts", anchor=False)
     tables.table(
         found.bands, BAND_COLUMNS, alt="Open contexts by age and by idle time", key="contexts.ages", height="content"
