@@ -215,7 +215,7 @@ def _highest(chart: Chart) -> float:
 
 
 def _is_lowest(line: Threshold, chart: Chart) -> bool:
-    """Return whether *line* is the lowest of several, whose label then stands below it, out of the way of the others."""
+    """Return whether *line* is the lowest of several; its label then stands below it, out of the others' way."""
     return len(chart.thresholds) > 1 and line.value == min(other.value for other in chart.thresholds)
 
 
