@@ -5,8 +5,7 @@ greater one counts) when a number is asked for. The arithmetic stands in :func:`
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,15 +29,12 @@ _REGISTERS = 1 << _PRECISION
 _MOST_RANK = 64 - _PRECISION + 1
 
 
-@contextmanager
-def checked() -> Iterator[None]:
-    """Make an overflow, a division by zero or an invalid operation of numpy an error inside, never an inf or a NaN.
+def checked() -> np.errstate:
+    """Return a context in which an overflow, a division by zero or an invalid operation of numpy is an error.
 
-    Raises:
-        FloatingPointError: Out of the block, if one of them happens.
+    So numbers never turn into inf or NaN unseen; it is a ``FloatingPointError`` instead.
     """
-    with np.errstate(over="raise", divide="raise", invalid="raise"):
-        yield
+    return np.errstate(over="raise", divide="raise", invalid="raise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +69,23 @@ class Sketch:
 
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the buckets that hold values, ascending, and how many each holds."""
-        pairs = np.frombuffer(self.packed, dtype=_PAIR)
-        if not len(pairs):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         with checked():
-            buckets = pairs["bucket"].astype(np.int64)
-            counted = pairs["count"].astype(np.float64)
-            # Zero's bucket lies far below all others; next to them it keeps the array short.
-            lowest = int(buckets[buckets != AT_MOST_ZERO].min(initial=32767)) - 1
-            places = np.maximum(buckets - lowest, 0)
-            sums = np.bincount(places, weights=counted)
+            lowest, sums = self._sums()
             kept = np.flatnonzero(sums)
             return np.where(kept == 0, AT_MOST_ZERO, kept + lowest), sums[kept].astype(np.int64)
+
+    def _sums(self) -> tuple[int, NDArray[Any]]:
+        """Return the number of the first bucket, and how many values each from it on holds.
+
+        The first one stands for zero, whose bucket lies far below all others; next to them it keeps the array short.
+        """
+        pairs = np.frombuffer(self.packed, dtype=_PAIR)
+        buckets = pairs["bucket"].astype(np.int64)
+        lowest = int(buckets.min(initial=32767)) - 1
+        if lowest < AT_MOST_ZERO:
+            lowest = int(buckets[buckets != AT_MOST_ZERO].min(initial=32767)) - 1
+            buckets = np.maximum(buckets, lowest)
+        return lowest, np.bincount(buckets - lowest, weights=pairs["count"])
 
     @property
     def n(self) -> int:
@@ -100,14 +101,14 @@ class Sketch:
 
     def quantiles(self, qs: Iterable[float]) -> list[float | None]:
         """Return the quantile for each of *qs*, from one pass over the buckets."""
-        buckets, counts = self.counts()
         wanted = list(qs)
-        if not len(buckets):
+        if not self.packed:
             return [None] * len(wanted)
         with checked():
-            reached = np.cumsum(counts)
-            ranks = [max(1, math.ceil(q * int(reached[-1]) - 1e-9)) for q in wanted]
-            return [_middle(int(buckets[place])) for place in np.searchsorted(reached, ranks)]
+            lowest, sums = self._sums()
+            reached = sums.cumsum()
+            ranks = [max(1, math.ceil(q * float(reached[-1]) - 1e-9)) for q in wanted]
+            return [_middle(place + lowest) if place else 0.0 for place in reached.searchsorted(ranks).tolist()]
 
     def merge(self, *others: "Sketch") -> "Sketch":
         """Return the sketch of the values of all of them."""
@@ -156,8 +157,6 @@ def _pack(buckets: NDArray[Any], counts: NDArray[Any]) -> bytes:
 
 def _middle(bucket: int) -> float:
     """Return the value whose relative distance to both bounds of *bucket* is the same."""
-    if bucket == AT_MOST_ZERO:
-        return 0.0
     return float(2 * BASE ** (bucket + 1) / (1 + BASE))
 
 
