@@ -199,16 +199,11 @@ def _draw_numbers(row: InsightRow, evidence: Evidence) -> None:
         Number("Rows or events it rests on", float(evidence.samples), ""),
         Number("Hours shown", hours, ""),
     ]
-    tables.table(
-        [*evidence.numbers, *rest],
-        [
-            Column("Number", lambda one: one.label, width="large"),
-            Column("Value", lambda one: formats.quantity(one.value, one.unit), width="small"),
-        ],
-        alt="The numbers that the finding rests on",
-        key=f"insight.numbers.{row.id}",
-        height="content",
-    )
+    lines = [
+        f"- {formats.escaped(one.label)}: **{formats.escaped(formats.quantity(one.value, one.unit))}**"
+        for one in (*evidence.numbers, *rest)
+    ]
+    st.markdown("\n".join(lines))
     seen = formats.age(row.seen_at, now=utc_now())
     st.caption(f"Found {formats.moment(row.found_at, viewer_zone(), seconds=False)}, seen last {seen}.")
 

@@ -69,7 +69,9 @@ def draw_forecast(found: Outlook) -> None:
     st.markdown(_crossing(found))
     skill = found.skill
     better = (
-        "" if skill is None else f", {abs(skill):.0%} {'less' if skill >= 0 else 'more'} than repeating the last day"
+        ""
+        if skill is None
+        else f", {formats.percent(abs(skill), places=0)} {'less' if skill >= 0 else 'more'} than repeating the last day"
     )
     st.caption(
         f"The usual shape of a day or week on a level that follows the latest hours. In"
@@ -147,11 +149,12 @@ def _driver_words(resource: Resource, names: dict[str, str]) -> str | None:
 
 def _draw_resource(resource: Resource) -> None:
     found = resource.growth
-    days = [resource.first_day + place * _DAY for place in range(len(resource.per_day))]
-    series = [Series(resource.line.kpi.title, _points(days, resource.per_day))]
+    first = int(np.argmax(np.isfinite(resource.per_day)))
+    per_day = resource.per_day[first:]
+    days = [resource.first_day + place * _DAY for place in range(first, len(resource.per_day))]
+    series = [Series(resource.line.kpi.title, _points(days, per_day))]
     if found is not None:
         line = found.level + found.slope * (np.arange(len(days), dtype=np.float64) - len(days) + 1)
-        line[: int(np.argmax(np.isfinite(resource.per_day)))] = np.nan
         series.append(Series("Growth", _points(days, line), tone="target", is_dashed=True))
     with st.container(border=True):
         st.markdown(f"**{resource.line.kpi.title}**")
