@@ -110,7 +110,7 @@ def measured_at(source: CellSource, cell: Cell | None, read_at: datetime) -> dat
 def _found(source: CellSource, course: Course, read_at: datetime) -> Found:
     value, samples = value_of(source, course.total)
     is_amount = source.total is None and source.value in _AMOUNTS
-    empty = 0.0 if is_amount and samples else None
+    empty = 0.0 if is_amount and value is not None else None
     steps = [(start, value_of(source, cell)) for start, cell in course.steps]
     return Found(
         value=value,

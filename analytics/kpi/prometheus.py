@@ -211,9 +211,11 @@ def _counted(values: _Steps, totals: _Steps | None, grid: Grid) -> Found:
         part = sum(values.get(start, 0.0) for start in places)
         return part if totals is None else min(1.0, part / total)
 
-    steps = {start: (whole[start] if totals is None else value([start]), whole[start]) for start in current}
+    total = value(current)
+    is_amount = totals is None and total is not None
+    steps = {start: (whole[start] if is_amount else value([start]), whole[start]) for start in current}
     return Found(
-        value=value(current),
+        value=total,
         samples=round(sum(whole[start] for start in current)),
         previous=value(previous),
         points=_points(steps, grid),
