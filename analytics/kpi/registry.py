@@ -1,9 +1,7 @@
 """The key figures that exist, in the order in which they are shown.
 
-Samples (``metric_sample``) that figures stand on: the loop that measures the system writes ``system_cpu_ratio``,
-``system_memory_ratio``, ``system_disk_ratio`` and ``db_buffer_hit_ratio``; every process of the dashboard writes
-``db_pool_used_ratio`` (tag ``pool``) and ``cache_evictions`` (tag ``cache``); the scheduler writes
-``performance_score``. Bounds: see ``docs/kpis.md``.
+Samples (``metric_sample``) that figures stand on are written by the loop that measures the system, by every process of
+the dashboard (pools and caches, by tag) and by the scheduler (the score). Bounds: see ``docs/kpis.md``.
 """
 
 from collections.abc import Sequence
@@ -46,7 +44,6 @@ _OF_EVENTS = {
 }
 _OF_CONTEXTS = {"kind": "context.kind", "context": "context.context", "agent": "context.agent"}
 _OF_RUNS = {"workflow": "run.workflow", "trigger": "run.trigger"}
-
 _HIGHER, _LOWER, _NEITHER = Direction.HIGHER, Direction.LOWER, Direction.NEITHER
 
 
@@ -698,7 +695,6 @@ _REGISTRY = (
         target=90,
         good=80,
         warning=70,
-        best=100,
         weight=0,
     ),
 )
