@@ -131,6 +131,9 @@ def test_business_is_counted_by_hand_and_by_project(session: Session, now: datet
     assert (found["leads"].value, found["lead_conversion"].value) == (4, 0.25)
     assert (found["events"].value, found["active_people"].value) == (4, 2)
     assert found["assessment_completion"].value == pytest.approx(2 / 3)
+    session.execute(insert(Event).values(id=new_id(), at=at - 2 * HOUR, kind="view", source="web", subject=None))
+    nobody = readings(session, Interval(now - 3 * HOUR, now - 2 * HOUR), ids=["active_people"])["active_people"]
+    assert (nobody.value, nobody.state, {value for _, value in nobody.series}) == (None, KpiState.NO_DATA, {None})
     own = readings(session, Interval(now - HOUR, now), project_id=project)
     assert own["assessment_completion"].value == 0.5
     assert own["events"].state is KpiState.NO_DATA
