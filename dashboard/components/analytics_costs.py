@@ -93,7 +93,7 @@ def draw(found: Costs, marks: Sequence[Mark], *, can_open: bool) -> CostLine | N
     if not found.lines:
         states.empty(
             "No cost is known",
-            "Costs come with model calls, agent runs and events that say what they cost (`cost_usd`). None was seen in"
+            "Costs come with model calls, agent runs and events that say what they cost. None was seen in"
             " this time range.",
             icon=":material/payments:",
         )

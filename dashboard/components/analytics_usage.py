@@ -43,7 +43,7 @@ def draw(found: Usage, *, can_open: bool) -> UsageLine | None:
     if not any(line.count or line.before for line in found.amounts):
         states.empty(
             "Nothing happened yet",
-            "No event, run, model call or lead was seen in this time range. Send events to `POST /api/v1/events`, start"
+            "No event, run, model call or lead was seen in this time range. Send events to the API, start"
             " a workflow, or choose a longer range.",
             icon=":material/monitoring:",
         )
