@@ -33,13 +33,12 @@ def draw_parts() -> None:
 
 
 def draw_score(found: Overview) -> None:
-    first, second, third = st.columns([2, 3, 3], gap="medium")
-    with first:
+    with st.grid(3, min_column_width=260, key="score.row"):
         score.score_card(found.score, reading_of(found, SCORE_NAME), filters)
-    with second:
-        score.losses(found.score, filters)
-    with third:
-        score.advice_in_short(recommend(found.score), filters)
+        with st.container():
+            score.losses(found.score, filters)
+        with st.container():
+            score.advice_in_short(recommend(found.score), filters)
 
 
 def draw_figures(found: Overview) -> None:

@@ -116,10 +116,9 @@ def losses(score: Score, filters: Filters) -> None:
         [
             Column("Figure", lambda line: line.title),
             Column("Lost", lambda line: _points_text(line.lost), help="Points of the score", width="small"),
-            Column("Value", lambda line: _value(line.part), width="small"),
             Column("State", lambda line: _state(line.part), "state"),
         ],
-        alt="The figures that cost the score most, with the points they cost, their value and state",
+        alt="The figures that cost the score most, with the points they cost and their state",
         key="score.losses",
         can_open=True,
         height="content",
