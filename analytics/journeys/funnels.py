@@ -5,23 +5,22 @@ so on; a try counts as far as its steps lie in the window from its beginning. Tw
 but one event is never two steps.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, text
+import numpy as np
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError
 from analytics.journeys import funnel_sql
-from analytics.rollup import read as rollup
+from analytics.journeys.acts import MOST_ROWS, SHARES, Acts, Flags, Floats, Ints, micros, quantiles, read_acts
 
 MOST_STEPS = 10
 LONGEST_WINDOW = timedelta(days=90)
-MOST_ROWS = 300_000
-"""Events that are looked at for one answer; where there are more, a share of the people is."""
 OTHER = "other"
 PROPERTIES = ("source", "service", "project", "lead.score", "lead.source", "lead.owner", "lead.status")
 """What funnels can be split by, besides ``props.<name>``."""
@@ -29,6 +28,13 @@ PROPERTIES = ("source", "service", "project", "lead.score", "lead.source", "lead
 _LONGEST_TEXT = 200
 _DAYS = timedelta(days=2)
 _WEEKS = timedelta(days=100)
+_MICROSECOND = timedelta(microseconds=1)
+_SECOND = 1_000_000
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MONDAY = micros(datetime(2001, 1, 1, tzinfo=UTC))
+"""So that weeks begin on Mondays."""
+_REST = "\N{UNIT SEPARATOR}"
+"""The key of groups whose names were not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,54 +200,172 @@ def measure(
     check(spec)
     if by is not None and by not in PROPERTIES and not by.removeprefix(funnel_sql.PROPS) != by:
         raise InputError(f"{by[:60]!r} is none of {', '.join(PROPERTIES)} and props.<name>; nothing was read.")
-    until = min(interval.until + spec.window, max(now, interval.until))
-    share = _share(session, spec, Interval(interval.since, until), most_rows)
-    asked = funnel_sql.Asked(
-        [(step.kind, step.where) for step in spec.steps],
-        interval=interval,
-        until=until,
-        window=spec.window,
-        now=now,
-        by=by,
-        most=most,
-        share=share,
-        bucket=_bucket(interval.length),
+    span = Interval(interval.since, min(interval.until + spec.window, max(now, interval.until)))
+    parameters: dict[str, Any] = {}
+    acts = read_acts(
+        session,
+        span,
+        mark=funnel_sql.mark_sql([(step.kind, step.where) for step in spec.steps], parameters),
+        own=funnel_sql.own_sql(by, parameters),
+        parameters=parameters,
+        most_rows=most_rows,
     )
-    rows = session.execute(text(asked.counts()), asked.parameters).all()
-    whole = next(row for row in rows if row.part == funnel_sql.WHOLE)
-    ends = {row.level: row for row in session.execute(text(asked.ends()), asked.parameters)} if whole.n else {}
-    scale = funnel_sql.SHARES / share
+    best = _best(acts, len(spec.steps), micros(interval.until), spec.window // _MICROSECOND)
+    is_over = best.at[:, 0] + best.window <= micros(now)
+    last = len(spec.steps)
+    costs = _costs(acts, best)
     return FunnelResult(
         interval,
-        _steps(spec, whole, ends, scale),
-        under_way=_scaled(whole.under_way, scale),
-        took=_quantiles(whole.people[-1], whole.took_all),
-        trend=[
-            Moment(row.bucket, _scaled(row.people[0], scale), _scaled(row.people[-1], scale), _median(row.took_all))
-            for row in sorted((row for row in rows if row.part == funnel_sql.BUCKET), key=lambda row: row.bucket)
-        ],
+        _steps(spec, acts, best, is_over, costs),
+        under_way=_scaled(int(np.sum((best.level < last) & ~is_over)), acts.scale),
+        took=_quantiles(_took(best, best.level == last, last - 1, 0)),
+        trend=_trend(best, acts.scale, _bucket(interval.length)),
         by=by,
-        groups=[] if by is None else _groups(rows, scale),
-        sample_ratio=share / funnel_sql.SHARES,
-        counted=whole.n,
-        demo=_scaled(whole.demo, scale),
-        lost_cost_usd=_lost(len(spec.steps), ends, scale),
+        groups=[] if by is None else _groups(acts, best, _keys(session, by, span, best, most), most),
+        sample_ratio=acts.share / SHARES,
+        counted=len(best.level),
+        demo=_scaled(int(np.sum(best.is_demo)), acts.scale),
+        lost_cost_usd=_money(costs[np.arange(len(best.level)), best.level][best.level < last], acts.scale),
     )
 
 
-def _share(session: Session, spec: FunnelSpec, span: Interval, most_rows: int) -> int:
-    """Return how many of 1,024 people are to be looked at, by how many events of these kinds there are."""
-    expected = 0
-    for kind, cell in rollup.totals(session, "event.kind", span).items():
-        if any(_is_kind(step.kind, kind) for step in spec.steps):
-            expected += cell.n
-    if expected <= most_rows:
-        return funnel_sql.SHARES
-    return max(1, funnel_sql.SHARES * most_rows // expected)
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The best try of each person who took the first step."""
+
+    entry: Ints
+    """Place of its first step among the acts."""
+    at: Ints
+    """Times of its steps, one row a person; those that were not taken hold anything."""
+    level: Ints
+    """How many steps were taken."""
+    own: Ints
+    subject: Ints
+    is_demo: Flags
+    window: int
+    """Microseconds."""
 
 
-def _is_kind(wanted: str, kind: str) -> bool:
-    return kind.startswith(wanted[:-1]) if wanted.endswith("*") else kind == wanted
+def _best(acts: Acts, steps: int, entered_until: int, window: int) -> _Best:
+    """Follow every first step, each time to the earliest next one, and choose each person's best try."""
+    places = [np.flatnonzero(acts.mark & (1 << step)) for step in range(steps)]
+    entry = places[0][acts.at[places[0]] < entered_until]
+    here, is_on = entry, np.ones(len(entry), dtype=bool)
+    level = np.ones(len(entry), dtype=np.int64)
+    at = np.zeros((len(entry), steps), dtype=np.int64)
+    at[:, 0] = acts.at[entry]
+    for step in range(1, steps):
+        # Where there is no next step, the first act of all, which is not after this one.
+        found = np.append(places[step], 0)[np.searchsorted(places[step], here, side="right")]
+        is_on = is_on & (found > here) & (acts.person[found] == acts.person[entry])
+        is_on = is_on & (acts.at[found] <= at[:, 0] + window)
+        at[:, step] = acts.at[found]
+        level += is_on
+        here = np.where(is_on, found, here)
+    order = np.lexsort((at[:, 0], -level, acts.person[entry]))
+    people = acts.person[entry][order]
+    first = order[np.concatenate(([True], people[1:] != people[:-1]))] if len(order) else order
+    chosen = entry[first]
+    return _Best(chosen, at[first], level[first], acts.own[chosen], acts.subject[chosen], acts.is_demo[chosen], window)
+
+
+def _costs(acts: Acts, best: _Best) -> Floats:
+    """Return what was spent on each person up to each step taken, and after the last one; NaN where nothing is known.
+
+    The first column is what the first step itself cost, the one at :attr:`_Best.level` what came after the last step.
+    """
+    people, steps = best.at.shape
+    costs = np.full((people, steps + 1), np.nan)
+    known = np.isfinite(acts.cost)
+    sums = np.concatenate(([0.0], np.cumsum(np.where(known, acts.cost, 0.0))))
+    counts = np.concatenate(([0], np.cumsum(known)))
+    done = _rows_until(acts, best, best.at[:, 0] - 1)
+    for step in range(steps + 1):
+        # After the last step taken, everything up to the end of the window.
+        ends = best.at[:, min(step, steps - 1)] if step < steps else best.at[:, 0] + best.window
+        ends = np.where(step < best.level, ends, best.at[:, 0] + best.window)
+        until = np.maximum(done, _rows_until(acts, best, ends))
+        is_meant = (step <= best.level) & (counts[until] > counts[done])
+        costs[is_meant, step] = (sums[until] - sums[done])[is_meant]
+        done = until
+    return costs
+
+
+def _rows_until(acts: Acts, best: _Best, ends: Ints) -> Ints:
+    """Return how many acts there are up to and with the time *ends* of each person."""
+    start = acts.at.min(initial=0)
+    length = int(acts.at.max(initial=0) - start) + 2
+    keys = acts.person * length + (acts.at - start)
+    wanted = acts.person[best.entry] * length + np.clip(ends - start, -1, length - 1)
+    return np.asarray(np.searchsorted(keys, wanted, side="right"), dtype=np.int64)
+
+
+def _took(best: _Best, rows: Flags, step: int, since: int) -> Floats:
+    """Return the seconds of some people from the step *since* to *step*."""
+    return np.asarray((best.at[rows, step] - best.at[rows, since]) / _SECOND, dtype=np.float64)
+
+
+def _steps(spec: FunnelSpec, acts: Acts, best: _Best, is_over: Flags, costs: Floats) -> list[StepResult]:
+    last = _rows_until(acts, best, best.at[:, 0] + best.window) - 1
+    results: list[StepResult] = []
+    people = [int(np.sum(best.level > step)) for step in range(len(spec.steps))]
+    for place, step in enumerate(spec.steps):
+        is_left = (best.level == place + 1) & is_over if place + 1 < len(spec.steps) else np.zeros_like(is_over)
+        dwell = (acts.at[last[is_left]] - best.at[is_left, place]) / _SECOND
+        results.append(
+            StepResult(
+                step.name,
+                _scaled(people[place], acts.scale),
+                people[place] / people[0] if people[0] else None,
+                people[place] / people[place - 1] if place and people[place - 1] else None,
+                _quantiles(_took(best, best.level > place, place, place - 1)) if place else None,
+                _scaled(int(np.sum(is_left)), acts.scale),
+                _quantiles(dwell),
+                _money(costs[best.level > place, place], acts.scale),
+            )
+        )
+    return results
+
+
+def _trend(best: _Best, scale: float, bucket: timedelta) -> list[Moment]:
+    width = bucket // _MICROSECOND
+    starts = (best.at[:, 0] - _MONDAY) // width * width + _MONDAY
+    last = best.at.shape[1]
+    moments = []
+    for start in np.unique(starts):
+        rows = starts == start
+        is_done = rows & (best.level == last)
+        took = quantiles(_took(best, is_done, last - 1, 0))
+        since = _EPOCH + timedelta(microseconds=int(start))
+        entered, converted = _scaled(int(np.sum(rows)), scale), _scaled(int(np.sum(is_done)), scale)
+        moments.append(Moment(since, entered, converted, took[1] if took else None))
+    return moments
+
+
+def _keys(session: Session, by: str, span: Interval, best: _Best, most: int) -> list[str | None]:
+    """Return the group of each person; only of the greatest groups the names are asked for."""
+    if funnel_sql.is_of_leads(by):
+        told = funnel_sql.leads_by_person(session, by)
+        return [told.get(int(subject)) for subject in best.subject]
+    counted = Counter(int(own) for own in best.own if own != funnel_sql.NO_GROUP)
+    names = funnel_sql.names_of_groups(session, by, span, [own for own, _ in counted.most_common(most + 1)])
+    return [names.get(int(own), _REST) if own != funnel_sql.NO_GROUP else None for own in best.own]
+
+
+def _groups(acts: Acts, best: _Best, keys: Sequence[str | None], most: int) -> list[Group]:
+    ranked = Counter(key for key in keys if key is not _REST)
+    told_apart = {key for key, _ in sorted(ranked.items(), key=lambda item: (-item[1], item[0] or ""))[:most]}
+    groups = [_group(key, np.array([own == key for own in keys], dtype=bool), acts, best) for key in told_apart]
+    groups.sort(key=lambda group: (-group.people[0], group.key or ""))
+    rest = np.array([key not in told_apart for key in keys], dtype=bool)
+    return [*groups, _group(OTHER, rest, acts, best)] if rest.any() else groups
+
+
+def _group(key: str | None, rows: Flags, acts: Acts, best: _Best) -> Group:
+    last = best.at.shape[1]
+    people = [_scaled(int(np.sum(best.level[rows] > step)), acts.scale) for step in range(last)]
+    took = quantiles(_took(best, rows & (best.level == last), last - 1, 0))
+    return Group(key, people, took[1] if took else None)
 
 
 def _bucket(length: timedelta) -> timedelta:
@@ -250,59 +374,15 @@ def _bucket(length: timedelta) -> timedelta:
     return timedelta(days=1) if length <= _WEEKS else timedelta(days=7)
 
 
-def _steps(spec: FunnelSpec, whole: Row[Any], ends: Mapping[int, Row[Any]], scale: float) -> list[StepResult]:
-    results = []
-    first = whole.people[0]
-    for place, step in enumerate(spec.steps):
-        people, before = whole.people[place], whole.people[place - 1] if place else None
-        end = ends.get(place + 1)
-        left = 0 if end is None or place == len(spec.steps) - 1 else end.n_left
-        results.append(
-            StepResult(
-                step.name,
-                _scaled(people, scale),
-                people / first if first else None,
-                people / before if before else None,
-                _quantiles(people, getattr(whole, f"took_{place}")) if place else None,
-                _scaled(left, scale),
-                _quantiles(left, end.dwell) if end is not None and left else None,
-                _cost([row.costs[place] for level, row in ends.items() if level > place], scale),
-            )
-        )
-    return results
-
-
-def _groups(rows: Sequence[Row[Any]], scale: float) -> list[Group]:
-    found = [
-        (row.people[0], Group(_key(row.grp), [_scaled(n, scale) for n in row.people], _median(row.took_all)))
-        for row in rows
-        if row.part == funnel_sql.GROUP
-    ]
-    return [group for _, group in sorted(found, key=lambda item: (item[1].key == OTHER, -item[0], item[1].key or ""))]
-
-
-def _key(marked: str) -> str | None:
-    if marked == funnel_sql.REST:
-        return OTHER
-    return None if marked == funnel_sql.NONE else marked[1:]
-
-
-def _lost(steps: int, ends: Mapping[int, Row[Any]], scale: float) -> float | None:
-    return _cost([row.costs[level] for level, row in ends.items() if level < steps], scale)
-
-
-def _cost(costs: Sequence[Any], scale: float) -> float | None:
-    known = [float(cost) for cost in costs if cost is not None]
-    return sum(known) * scale if known else None
+def _money(costs: Floats, scale: float) -> float | None:
+    known = costs[np.isfinite(costs)]
+    return round(float(known.sum()) * scale, 6) if len(known) else None
 
 
 def _scaled(count: int, scale: float) -> int:
     return round(count * scale)
 
 
-def _median(took: Sequence[float] | None) -> float | None:
-    return None if took is None else took[1]
-
-
-def _quantiles(n: int, values: Sequence[float] | None) -> Quantiles | None:
-    return None if values is None else Quantiles(n, *values)
+def _quantiles(values: Floats) -> Quantiles | None:
+    found = quantiles(values)
+    return None if found is None else Quantiles(len(values), *found)

@@ -7,23 +7,22 @@ the context, are left out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import Row, text
+import numpy as np
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError
-from analytics.journeys.funnel_sql import SHARES
+from analytics.journeys.acts import MOST_ROWS, SHARES, Acts, Flags, Ints, read_acts
 from analytics.rollup import read as rollup
 
 SESSION_GAP = timedelta(minutes=30)
 """After so long without an event, what a person does next begins a new visit."""
 MOST_DEPTH = 8
-MOST_ROWS = 300_000
-"""Events that are looked at for one answer; where there are more, a share of the people is."""
 OTHER = "other"
 _LONGEST_GAP = timedelta(days=30)
+_SECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,82 +85,140 @@ def paths(
     """
     if not 1 <= depth <= MOST_DEPTH or most < 1 or not timedelta(0) < gap <= _LONGEST_GAP:
         raise InputError(f"Paths have 1 to {MOST_DEPTH} steps and breaks of at most {_LONGEST_GAP.days} days.")
-    cell = rollup.total(session, rollup.Want("event"), interval)
-    expected = 0 if cell is None else cell.n
-    share = SHARES if expected <= most_rows else max(1, SHARES * most_rows // expected)
-    rows = session.execute(
-        text(_PATHS.replace("{sampled}", _SAMPLED if share < SHARES else "true")),
-        {
-            "since": interval.since,
-            "until": interval.until,
-            "gap": gap,
-            "start": start,
-            "depth": depth,
-            "most": most,
-            **({"share": share} if share < SHARES else {}),
-        },
-    ).all()
-    scale = SHARES / share
-    whole = next(row for row in rows if row.depth is None)
-    links = sorted((_link(row, scale) for row in rows if row.depth is not None), key=lambda link: (link.depth, -link.n))
+    acts = read_acts(session, interval, mark="0", own="hashtextextended(kind, 0)", parameters={}, most_rows=most_rows)
+    visits = _visits(acts, gap // timedelta(microseconds=1))
+    codes, place = np.unique(visits.kind, return_inverse=True)
+    names = _names(session, interval, codes)
+    if start is not None:
+        visits, place = _from(visits, place, names, start)
+    links: list[Link] = []
+    top = _top(place[visits.depth == 0], names, most)
+    for here in range(depth):
+        at_here = visits.depth == here
+        after = _top(place[visits.depth == here + 1], names, most)
+        links += _links(here, _Step(visits, place, at_here, top, after), names, acts.scale)
+        top = after
+    first = visits.depth == 0
     return Paths(
         interval,
         start,
         links,
-        visits=round(whole.n * scale),
-        people=round(whole.people * scale),
-        sample_ratio=share / SHARES,
-        demo=round(whole.demo * scale),
+        visits=round(int(np.sum(first)) * acts.scale),
+        people=round(len(np.unique(visits.person[first])) * acts.scale),
+        sample_ratio=acts.share / SHARES,
+        demo=round(int(np.sum(visits.is_demo[first])) * acts.scale),
     )
 
 
-def _link(row: Row[Any], scale: float) -> Link:
-    return Link(row.depth, row.source, row.target, round(row.n * scale), round(row.people * scale), row.took_s)
+@dataclass(frozen=True, slots=True)
+class _Visits:
+    """Steps of visits, in their order."""
+
+    person: Ints
+    visit: Ints
+    kind: Ints
+    """Hash of its name."""
+    at: Ints
+    is_demo: Flags
+
+    @property
+    def depth(self) -> Ints:
+        """Return the place of each step in its visit, from 0."""
+        places = np.arange(len(self.visit))
+        return places - np.searchsorted(self.visit, self.visit, side="left")
+
+    def only(self, rows: Flags) -> "_Visits":
+        """Return some of the steps."""
+        return _Visits(self.person[rows], self.visit[rows], self.kind[rows], self.at[rows], self.is_demo[rows])
 
 
-_SAMPLED = f"abs(hashtextextended(subject, 11) % {SHARES}) < :share"
-_PATHS = """
-    WITH acts AS (
-        SELECT subject, at, id, kind, origin = 'demo' AS is_demo,
-               lag(at) OVER person IS NULL OR at - lag(at) OVER person > :gap AS is_first,
-               lag(kind) OVER person IS DISTINCT FROM kind AS is_other
-        FROM event
-        WHERE at >= :since AND at < :until AND subject IS NOT NULL AND NOT kind ^@ 'context.' AND {sampled}
-        WINDOW person AS (PARTITION BY subject ORDER BY at, id)
-    ),
-    visited AS (
-        SELECT *, count(*) FILTER (WHERE is_first) OVER (PARTITION BY subject ORDER BY at, id) AS visit
-        FROM acts
-    ),
-    begun AS (
-        SELECT *, count(*) FILTER (WHERE kind = CAST(:start AS text)) OVER (
-                   PARTITION BY subject, visit ORDER BY at, id) > 0 OR CAST(:start AS text) IS NULL AS is_on
-        FROM visited WHERE is_first OR is_other
-    ),
-    placed AS (
-        SELECT subject, visit, at, kind, is_demo,
-               row_number() OVER way - 1 AS depth, lead(kind) OVER way AS next_kind, lead(at) OVER way AS next_at
-        FROM begun WHERE is_on
-        WINDOW way AS (PARTITION BY subject, visit ORDER BY at, id)
-    ),
-    followed AS (SELECT * FROM placed WHERE depth <= :depth),
-    ranked AS (
-        SELECT depth, kind, row_number() OVER (PARTITION BY depth ORDER BY count(*) DESC, kind) AS place
-        FROM followed GROUP BY depth, kind
-    ),
-    linked AS (
-        SELECT f.depth, f.subject, f.visit, f.is_demo, f.next_at - f.at AS took,
-               CASE WHEN here.place <= :most THEN f.kind ELSE 'other' END AS source,
-               CASE WHEN f.next_kind IS NULL THEN NULL WHEN there.place <= :most THEN f.next_kind
-                    ELSE 'other' END AS target
-        FROM followed f JOIN ranked here ON here.depth = f.depth AND here.kind = f.kind
-        LEFT JOIN ranked there ON there.depth = f.depth + 1 AND there.kind = f.next_kind
-        WHERE f.depth < :depth
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """All visits at one place of the way."""
+
+    visits: _Visits
+    place: Ints
+    """Of the kind of each step among all kinds."""
+    rows: Flags
+    """Which steps are at this place of the way."""
+    top: Ints
+    """Kinds that are told apart here."""
+    after: Ints
+    """Kinds that are told apart at the next place."""
+
+
+def _visits(acts: Acts, gap: int) -> _Visits:
+    """Cut what people did into visits, and leave out what only repeats the step before."""
+    is_first = np.ones(len(acts.at), dtype=bool)
+    is_first[1:] = (acts.person[1:] != acts.person[:-1]) | (acts.at[1:] - acts.at[:-1] > gap)
+    is_other = np.ones(len(acts.at), dtype=bool)
+    is_other[1:] = acts.own[1:] != acts.own[:-1]
+    every = _Visits(acts.person, np.cumsum(is_first), acts.own, acts.at, acts.is_demo)
+    return every.only(is_first | is_other)
+
+
+def _from(visits: _Visits, place: Ints, names: Sequence[str], start: str) -> tuple[_Visits, Ints]:
+    """Return visits from their first step of the kind *start* on."""
+    if start not in names:
+        nothing = np.zeros(len(place), dtype=bool)
+        return visits.only(nothing), place[nothing]
+    begins = np.flatnonzero(place == names.index(start))
+    of_visit, first = np.unique(visits.visit[begins], return_index=True)
+    which = np.searchsorted(of_visit, visits.visit)
+    found = np.minimum(which, max(0, len(of_visit) - 1))
+    is_on = (of_visit[found] == visits.visit) & (np.arange(len(place)) >= begins[first][found])
+    return visits.only(is_on), place[is_on]
+
+
+def _top(place: Ints, names: Sequence[str], most: int) -> Ints:
+    kinds, counts = np.unique(place, return_counts=True)
+    ranked = sorted(zip(kinds.tolist(), counts.tolist(), strict=True), key=lambda item: (-item[1], names[item[0]]))
+    return np.array([kind for kind, _ in ranked[:most]], dtype=np.int64)
+
+
+def _links(depth: int, step: _Step, names: Sequence[str], scale: float) -> list[Link]:
+    here = np.flatnonzero(step.rows)
+    rest, end = len(names), len(names) + 1
+    following = np.minimum(here + 1, max(0, len(step.place) - 1))
+    goes_on = (following > here) & (step.visits.visit[following] == step.visits.visit[here])
+    source = np.where(np.isin(step.place[here], step.top), step.place[here], rest)
+    target = np.where(np.isin(step.place[following], step.after), step.place[following], rest)
+    target = np.where(goes_on, target, end)
+    pairs = source * (end + 1) + target
+    took = (step.visits.at[following] - step.visits.at[here]) / _SECOND
+    links = []
+    for pair in np.unique(pairs):
+        rows = pairs == pair
+        begins, ends = divmod(int(pair), end + 1)
+        people = len(np.unique(step.visits.person[here[rows]]))
+        links.append(
+            Link(
+                depth,
+                OTHER if begins == rest else names[begins],
+                None if ends == end else OTHER if ends == rest else names[ends],
+                round(int(np.sum(rows)) * scale),
+                round(people * scale),
+                None if ends == end else float(np.median(took[rows])),
+            )
+        )
+    return sorted(links, key=lambda link: (-link.n, link.source, link.target is None, link.target or ""))
+
+
+def _names(session: Session, interval: Interval, codes: Ints) -> list[str]:
+    """Return the names of kinds by their hashes; kinds that the rollup does not know yet are looked for in the rows."""
+    known = rollup.keys(session, "event.kind", interval)
+    rows = session.execute(
+        text("SELECT hashtextextended(kind, 0), kind FROM unnest(CAST(:kinds AS text[])) AS kind"), {"kinds": known}
     )
-    SELECT depth, source, target, count(*) AS n, count(DISTINCT subject) AS people,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM took)) AS took_s, 0 AS demo
-    FROM linked GROUP BY depth, source, target
-    UNION ALL
-    SELECT NULL, NULL, NULL, count(*), count(DISTINCT subject), NULL, count(*) FILTER (WHERE is_demo)
-    FROM linked WHERE depth = 0
-"""
+    names: dict[int, str] = {row[0]: row[1] for row in rows}
+    missing = [code for code in codes.tolist() if code not in names]
+    if missing:
+        rows = session.execute(
+            text(
+                "SELECT DISTINCT hashtextextended(kind, 0), kind FROM event"
+                " WHERE at >= :since AND at < :until AND hashtextextended(kind, 0) = ANY(CAST(:codes AS bigint[]))"
+            ),
+            {"since": interval.since, "until": interval.until, "codes": missing},
+        )
+        names |= {row[0]: row[1] for row in rows}
+    return [names[code] for code in codes.tolist()]
