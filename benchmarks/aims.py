@@ -101,6 +101,17 @@ ROLLUP: dict[str, Bound | None] = {
     "memory_vs_fetch_rows": ("<=", 0.02),
 }
 
+REQUESTS: dict[str, Bound | None] = {
+    "requests_p50_ms": None,
+    "requests_p95_ms": ("<=", 500),
+    "requests_max_ms": None,
+    "requests_per_s": None,
+    "requests_failed": ("<=", 0),
+    "pool_exhausted": ("<=", 0),
+    "lead_hits_of_second_call": (">=", 1),
+    "overview_bytes": ("<=", 1_000_000),
+}
+
 
 def rollup(rows: int) -> dict[str, Bound | None]:
     """Return the aims of the rollup for so many rows; with a million, fewer of them hold."""
