@@ -143,7 +143,7 @@ def _draw_cards(found: Costs) -> None:
         )
         st.metric(
             "Dearest",
-            name_of(found.by, dearest.key) if dearest is not None else formats.NO_DATA,
+            name_of(found.by, dearest.key).rpartition(" · ")[-1] if dearest is not None else formats.NO_DATA,
             formats.money(dearest.cost_usd) if dearest is not None else None,
             delta_color="off",
             delta_arrow="off",

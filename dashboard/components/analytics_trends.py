@@ -6,6 +6,7 @@ import streamlit as st
 
 from analytics.insights.findings import InsightRow
 from analytics.kpi import KpiReading
+from dashboard import formats
 from dashboard.components import states, tables
 from dashboard.components.cards import kpi_card
 from dashboard.components.kpis import demo_note
@@ -14,6 +15,7 @@ from dashboard.filters import Filters
 
 _LEAST_POINTS = 2
 _ALL = "all"
+_SUREST = 0.999
 
 
 def draw(readings: Sequence[KpiReading], filters: Filters) -> None:
@@ -50,9 +52,14 @@ def draw(readings: Sequence[KpiReading], filters: Filters) -> None:
         st.caption(f"{silent} more figures have no course in this time range.")
 
 
+def sure_words(confidence: float) -> str:
+    """Return how sure a finding is; never wholly."""
+    return f"> {formats.percent(_SUREST)}" if confidence > _SUREST else formats.percent(confidence)
+
+
 _PAIRS: list[Column[InsightRow]] = [
     Column("What moves together", lambda row: row.title, width="large"),
-    Column("Sure", lambda row: row.confidence, "ratio", help="1 less the chance that it is chance.", width="small"),
+    Column("Sure", lambda row: sure_words(row.confidence), help="1 less the chance that it is chance.", width="small"),
     Column("Since", lambda row: row.since, "moment"),
     Column("Seen last", lambda row: row.seen_at, "moment"),
 ]

@@ -57,7 +57,7 @@ OPERATIONS = (
         AgentRanking,
         query=AgentsQuery,
         max_age_s=_KEPT_S,
-        keep="agents",
+        keep="metrics",
     ),
     Operation(
         "GET",
@@ -68,7 +68,7 @@ OPERATIONS = (
         Usage,
         query=RangeQuery,
         max_age_s=_KEPT_S,
-        keep="queries",
+        keep="metrics",
     ),
     Operation(
         "GET",
@@ -79,6 +79,6 @@ OPERATIONS = (
         Costs,
         query=CostsQuery,
         max_age_s=_KEPT_S,
-        keep="queries",
+        keep="metrics",
     ),
 )
