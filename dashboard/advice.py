@@ -10,24 +10,29 @@ from analytics.database.advice import index_advice
 from analytics.database.model import IndexAdvice
 from analytics.insights.findings import InsightRow, get_insight, list_insights
 from analytics.insights.model import Evidence, InsightKind
+from analytics.kpi import read_kpis
 from analytics.kpi.recommendations import Cause, Recommendation, recommend, worst_parts
-from analytics.kpi.score import Score
-from analytics.sources.prometheus import PromClient
+from analytics.kpi.score import score_of
+from analytics.store.engine import session_scope
+from dashboard.context import AppContext
 
 _SEEN_WITHIN = timedelta(days=1)
 _MOST_REGRESSIONS = 3
 _SUREST = 0.999
 _MOST_INDEXES = 2
+_MOST_STATEMENTS = 20
 _DATABASE_FIGURE = "db_p95"
 
 
-def advise(session: Session, prom: PromClient | None, score: Score, interval: Interval) -> list[Recommendation]:
-    """Return what to do for a better score over *interval*, what brings most first."""
-    causes = [
-        *worst_parts(session, prom, score, interval),
-        *_regressions(session, interval),
-        *_indexes(session),
-    ]
+def advise(context: AppContext, interval: Interval) -> list[Recommendation]:
+    """Return what to do for a better score over *interval*, what brings most first.
+
+    Index advice, for which statements are planned, stands for five minutes.
+    """
+    indexes = context.caches.remember("queries", "advice:indexes", lambda: _indexes(context))
+    with session_scope(context.engine) as session:
+        score = score_of(read_kpis(session, context.prom, interval))
+        causes = [*worst_parts(session, context.prom, score, interval), *_regressions(session, interval), *indexes]
     return recommend(score, causes)
 
 
@@ -53,8 +58,9 @@ def _regression(row: InsightRow, evidence: Evidence) -> Cause:
     )
 
 
-def _indexes(session: Session) -> list[Cause]:
-    report = index_advice(session).value
+def _indexes(context: AppContext) -> list[Cause]:
+    with session_scope(context.engine) as session:
+        report = index_advice(session, most=_MOST_STATEMENTS).value
     return [] if report is None else [_index(item) for item in report.items[:_MOST_INDEXES]]
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from analytics.kpi import KpiReading, kpi_rows, read_by, read_kpis
+from analytics.kpi import KpiReading, kpi_rows, read_by
 from analytics.kpi.overview import Overview, read_overview
 from analytics.kpi.recommendations import Recommendation
-from analytics.kpi.score import score_of
 from analytics.kpi.thresholds import ThresholdRevision, history
 from analytics.store.engine import session_scope
 from analytics.store.queries.annotations import AnnotationRow, list_annotations
@@ -38,10 +37,7 @@ def overview(context: AppContext, span: Span) -> Overview:
 @question(fresh_for=_MINUTE, tags=_KPIS)
 def recommendations(context: AppContext, span: Span) -> list[Recommendation]:
     """Return what to do for a better score over *span*, what brings most first."""
-    interval = span.interval()
-    with session_scope(context.engine) as session:
-        score = score_of(read_kpis(session, context.prom, interval))
-        return advise(session, context.prom, score, interval)
+    return advise(context, span.interval())
 
 
 @dataclass(frozen=True, slots=True)

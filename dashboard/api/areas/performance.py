@@ -249,7 +249,7 @@ async def get_score(call: Call) -> ScoreOut:
 
 async def list_recommendations(call: Call) -> list[Recommendation]:
     """Return what to do for a better score."""
-    return await call.in_thread(_advice, call.context, call.query(RangeQuery).interval())
+    return await call.in_thread(advise, call.context, call.query(RangeQuery).interval())
 
 
 async def get_timeseries(call: Call) -> TimeseriesOut:
@@ -378,12 +378,6 @@ def _score(context: AppContext, interval: Interval) -> Score:
         return score_of(read_kpis(session, context.prom, interval))
 
 
-def _advice(context: AppContext, interval: Interval) -> list[Recommendation]:
-    with session_scope(context.engine) as session:
-        score = score_of(read_kpis(session, context.prom, interval))
-        return advise(session, context.prom, score, interval)
-
-
 def _timeseries(context: AppContext, query: TimeseriesQuery) -> TimeseriesOut:
     if query.ids is not None:
         ids = [part.strip() for part in query.ids.split(",") if part.strip()]
@@ -420,9 +414,6 @@ def _system_insights(context: AppContext, length: timedelta) -> SystemInsightsOu
         "trends": trends,
         "figures": figures,
         "findings": findings,
-        "advice": lambda session: advise(
-            session, context.prom, score_of(read_kpis(session, context.prom, interval)), interval
-        ),
     }
     found = gather(context.engine, questions)
     courses: dict[str, KpiSeries] = found["trends"]
@@ -433,7 +424,7 @@ def _system_insights(context: AppContext, length: timedelta) -> SystemInsightsOu
         productivity=[TrendOut(by_id[name], _points(courses[name])) for name in _PRODUCTIVITY],
         utilisation=[TrendOut(by_id[name], _points(courses[name])) for name in _UTILISATION],
         findings=found["findings"],
-        recommendations=found["advice"],
+        recommendations=advise(context, interval),
     )
 
 
