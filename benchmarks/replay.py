@@ -19,8 +19,9 @@ async def replayed(
     """Let *readers* walk through *paths*, each from another start, clicking every two seconds; return what caches did.
 
     Returns:
-        ``hit_rate`` over all lookups (None without any), ``lookups``, ``by_question`` with the rates of those asked
-        most, and ``reruns``.
+        ``hit_rate`` of what is kept for half a minute or longer (None without lookups), ``hit_rate_with_live`` of
+        everything, also of what has to be live and stands for seconds, ``lookups``, ``by_question`` with rate and
+        lookups, and ``reruns``.
     """
     before = await _counts(http, url)
     until = time.perf_counter() + seconds
@@ -42,23 +43,31 @@ async def replayed(
     return {**_rates(before, after), "reruns": sum(clicks)}
 
 
-async def _counts(http: aiohttp.ClientSession, url: str) -> dict[str, tuple[int, int]]:
-    """Return hits and misses of every named cache and every question of pages."""
+async def _counts(http: aiohttp.ClientSession, url: str) -> dict[str, tuple[bool, int, int]]:
+    """Return whether answers stand long, hits and misses of every named cache and every question of pages."""
     async with http.get(f"{url}/api/v1/caches") as answer:
         document = await answer.json()
     named = [cache for cache in document["caches"] if cache["name"] != "pages"]
-    return {cache["name"]: (cache["hits"], cache["misses"]) for cache in [*named, *document["questions"]]}
-
-
-def _rates(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    grown = {
-        name: (hits - before.get(name, (0, 0))[0], misses - before.get(name, (0, 0))[1])
-        for name, (hits, misses) in after.items()
-    }
-    hits, misses = sum(pair[0] for pair in grown.values()), sum(pair[1] for pair in grown.values())
-    asked = sorted(((name, *pair) for name, pair in grown.items() if sum(pair)), key=lambda item: -(item[1] + item[2]))
     return {
-        "hit_rate": round(hits / (hits + misses), 3) if hits + misses else None,
-        "lookups": hits + misses,
-        "by_question": {name: [round(hit / (hit + miss), 3), hit + miss] for name, hit, miss in asked},
+        cache["name"]: (cache["stands_long"], cache["hits"], cache["misses"])
+        for cache in [*named, *document["questions"]]
     }
+
+
+def _rates(before: Mapping[str, tuple[bool, int, int]], after: Mapping[str, tuple[bool, int, int]]) -> dict[str, Any]:
+    grown = {}
+    for name, (is_long, hits, misses) in after.items():
+        _, old_hits, old_misses = before.get(name, (is_long, 0, 0))
+        if hits + misses > old_hits + old_misses:
+            grown[name] = (is_long, hits - old_hits, misses - old_misses)
+    return {
+        "hit_rate": _rate([pair for is_long, *pair in grown.values() if is_long]),
+        "hit_rate_with_live": _rate([pair for _, *pair in grown.values()]),
+        "lookups": sum(hits + misses for _, hits, misses in grown.values()),
+        "by_question": {name: [_rate([pair]), sum(pair)] for name, (_, *pair) in sorted(grown.items())},
+    }
+
+
+def _rate(pairs: Sequence[Sequence[int]]) -> float | None:
+    hits, misses = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+    return round(hits / (hits + misses), 3) if hits + misses else None

@@ -17,10 +17,10 @@ from analytics.core.telemetry import (
     WEBSOCKET_CONNECTIONS,
 )
 from dashboard.context import AppContext
-from dashboard.reading import most_entries
+from dashboard.reading import most_entries, stands_long
 
 PAGES = "pages"
-"""What stands for all answers that pages keep."""
+"""What stands for all answers that pages keep for half a minute or longer."""
 
 _OF_QUESTIONS = "question."
 _carried: dict[tuple[str, ...], float] = {}
@@ -46,8 +46,8 @@ class _Stat:
 
 
 def all_caches(context: AppContext) -> list[CacheStats]:
-    """Return every cache of this process: the named ones, then the answers that pages keep as one."""
-    return [*context.caches.stats(), _as_one(question_caches())]
+    """Return every cache of this process: the named ones, then the answers that pages keep for long as one."""
+    return [*context.caches.stats(), _as_one([item for item in question_caches() if stands_long(item.name)])]
 
 
 def question_caches() -> list[CacheStats]:
@@ -55,7 +55,7 @@ def question_caches() -> list[CacheStats]:
     found: dict[str, _Sums] = {}
 
     def of(stat: _Stat) -> _Sums:
-        return found.setdefault(stat.labels.get("cache", "").rpartition(_OF_QUESTIONS)[2], _Sums())
+        return found.setdefault(_question(stat), _Sums())
 
     for stat in _counted("cache_lookups"):
         if stat.labels.get("result") == "hit":
@@ -83,7 +83,8 @@ def show_caches(context: AppContext) -> None:
     """Carry what caches and Streamlit count over into our metrics."""
     PAGE_SESSIONS.set(page_sessions())
     for stat in _counted("cache_lookups"):
-        _carry(CACHE_LOOKUPS, stat.value, stat.labels.get("cache", ""), stat.labels.get("result", ""))
+        if stands_long(_question(stat)):
+            _carry(CACHE_LOOKUPS, stat.value, f"{_OF_QUESTIONS}{_question(stat)}", stat.labels.get("result", ""))
     for cache in all_caches(context):
         CACHE_ENTRIES.labels(cache.name).set(cache.size)
         CACHE_MOST_ENTRIES.labels(cache.name).set(cache.max_size)
@@ -112,6 +113,10 @@ def _counted(family: str) -> Iterator[_Stat]:
         yield _Stat(float(value), float(getattr(stat, "observation_count", 0)), labels)
 
 
+def _question(stat: _Stat) -> str:
+    return stat.labels.get("cache", "").rpartition(_OF_QUESTIONS)[2]
+
+
 def _carry(counter: Counter, seen: float, *labels: str) -> None:
     key = (str(counter), *labels)
     with _lock:
@@ -121,6 +126,7 @@ def _carry(counter: Counter, seen: float, *labels: str) -> None:
 
 def _as_one(questions: list[CacheStats]) -> CacheStats:
     together = _Sums()
+    most = sum(number for name, number in most_entries().items() if stands_long(name))
     for item in questions:
         together.size += item.size
         together.hits += item.hits
@@ -129,7 +135,7 @@ def _as_one(questions: list[CacheStats]) -> CacheStats:
         together.expired += item.expired
         together.computed += item.misses if item.mean_compute_s is not None else 0
         together.compute_s += item.misses * (item.mean_compute_s or 0.0)
-    return _stats(PAGES, together, sum(most_entries().values()), holds="answers that pages keep")
+    return _stats(PAGES, together, most, holds="answers that pages keep for 30 s or longer")
 
 
 def _stats(name: str, sums: _Sums, most: int, *, holds: str = "") -> CacheStats:

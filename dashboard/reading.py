@@ -127,6 +127,7 @@ MEMORY = Memory()
 
 
 _limits: Counter[str] = Counter()
+_slow: set[str] = set()
 
 
 def note_limit(name: str, most: int) -> None:
@@ -137,6 +138,14 @@ def note_limit(name: str, most: int) -> None:
 def most_entries() -> Mapping[str, int]:
     """Return the most answers that this process keeps of each question, by name."""
     return dict(_limits)
+
+
+def stands_long(name: str) -> bool:
+    """Tell whether answers to the question *name* are kept for half a minute or longer.
+
+    Those that stand shorter are no cache: they only let readers who ask at the same time share one reading.
+    """
+    return name in _slow
 
 
 class Question(Generic[P, T]):
@@ -161,8 +170,10 @@ class Question(Generic[P, T]):
         self._is_kept = is_kept
         tiers = TIERS if fresh_for is None else (fresh_for,)
         self._cached = {tier: cache(self._reader(), tier) for tier in tiers}
-        self._is_slow = max(tiers) >= _SLOW
-        self._tags = (*tags, f"question:{self.name}") if self._is_slow else tags
+        is_slow = max(tiers) >= _SLOW
+        self._tags = (*tags, f"question:{self.name}") if is_slow else tags
+        if is_slow:
+            _slow.add(self.name)
 
     def _reader(self) -> Callable[..., _Stamped]:
         def read_now(home: str, *arguments: Any, **named: Any) -> _Stamped:  # noqa: ARG001 - part of the cache's key

@@ -13,6 +13,7 @@ from analytics.store.engine import PoolState, pool_state
 from dashboard.api.operations import Asked, Call, Operation
 from dashboard.auth.roles import Role
 from dashboard.cache_stats import all_caches, question_caches
+from dashboard.reading import stands_long
 
 
 class PatternQuery(Asked):
@@ -42,6 +43,8 @@ class CacheOut:
     regrets: int
     invalidations: int
     mean_compute_s: float | None
+    stands_long: bool
+    """Whether it keeps answers for half a minute or longer; what stands shorter only spares readers who ask at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ async def list_caches(call: Call) -> CachesOut:
         at=utc_now(),
         started_at=call.context.started_at,
         is_shared=call.context.caches.is_shared,
-        caches=[_cache(cache) for cache in caches],
-        questions=[_cache(cache) for cache in question_caches()],
+        caches=[_cache(cache, is_long=True) for cache in caches],
+        questions=[_cache(cache, is_long=stands_long(cache.name)) for cache in question_caches()],
     )
 
 
@@ -114,7 +117,7 @@ async def forget_user(call: Call) -> None:
     await call.in_thread(call.context.caches.invalidate_user, call.path("user"))
 
 
-def _cache(cache: CacheStats) -> CacheOut:
+def _cache(cache: CacheStats, *, is_long: bool) -> CacheOut:
     return CacheOut(
         name=cache.name,
         holds=cache.holds,
@@ -131,6 +134,7 @@ def _cache(cache: CacheStats) -> CacheOut:
         regrets=cache.regrets,
         invalidations=cache.invalidations,
         mean_compute_s=cache.mean_compute_s,
+        stands_long=is_long,
     )
 
 
