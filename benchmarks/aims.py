@@ -106,6 +106,7 @@ REQUESTS: dict[str, Bound | None] = {
     "requests_p95_ms": ("<=", 500),
     "requests_max_ms": None,
     "requests_per_s": None,
+    "cpu_ms_per_request": ("<=", 10),
     "requests_failed": ("<=", 0),
     "pool_exhausted": ("<=", 0),
     "lead_hits_of_second_call": (">=", 1),

@@ -30,6 +30,7 @@ OPERATIONS = (
         Role.VIEWER,
         AgentGraph,
         query=RangeQuery,
+        keep="metrics",
     ),
     Operation("GET", "/agents/states", list_states, "Return what agents are doing now.", Role.VIEWER, _STATE),
 )
