@@ -135,6 +135,7 @@ _PLACE = text("""
                AND has_table_privilege(format('%I.pg_stat_statements_info', schema), 'SELECT') END AS may_read
     FROM place
 """)
+# What is planned for index advice is counted, too; it is no work of the product.
 _STATEMENTS = """
     SELECT s.queryid, s.userid = me.oid AS is_ours, min(s.query) AS query, CAST(sum(s.calls) AS bigint) AS calls,
            sum(s.total_exec_time) / 1000 AS total_s,
@@ -145,6 +146,7 @@ _STATEMENTS = """
     FROM {schema}.pg_stat_statements s, (SELECT oid FROM pg_roles WHERE rolname = current_user) me
     WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND s.queryid IS NOT NULL
           AND (:whose = 'all' OR (:whose = 'ours') = (s.userid = me.oid))
+          AND s.query NOT LIKE 'EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) %'
     GROUP BY 1, 2
     ORDER BY CASE :order
         WHEN 'total' THEN sum(s.total_exec_time)

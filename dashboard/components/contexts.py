@@ -124,6 +124,9 @@ def draw_course(found: ContextUsage) -> None:
         "Archived": [(step.start, float(step.archived)) for step in found.steps],
     }
     totals = found.totals
+    if not any(count for points in lines.values() for _, count in points):
+        st.caption("Nothing happened to any context in this time.")
+        return
     charts.draw(
         charts.Chart(
             alt=f"Over time: {totals.reads:,} reads, {totals.writes:,} writes, {totals.created:,} created,"
@@ -288,12 +291,12 @@ def hierarchy_figure(branches: Sequence[Branch]) -> "Figure":
             customdata=[formats.plural(whole, "context"), *(_story(branch) for branch in branches)],
             hovertemplate="<b>%{label}</b><br>%{customdata}<extra></extra>",
             textfont={"color": "white"},
-            maxdepth=4,
+            maxdepth=3,
         ),
         layout={
-            "height": 480,
+            "height": 560,
             "margin": {"l": 0, "r": 0, "t": 8, "b": 8},
-            "uniformtext": {"minsize": 10, "mode": "hide"},
+            "uniformtext": {"minsize": 9, "mode": "hide"},
         },
     )
 

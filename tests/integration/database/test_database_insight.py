@@ -144,6 +144,8 @@ def test_statements_are_listed_by_what_they_cost_without_values(counted_session:
     assert "secret" not in ours.text
     by_time = database.statements(counted_session, limit=5).value.items
     assert [item.total_s for item in by_time] == sorted((item.total_s for item in by_time), reverse=True)
+    database.index_advice(counted_session)
+    assert not any("GENERIC_PLAN" in item.text for item in database.statements(counted_session, limit=100).value.items)
     others = database.statements(counted_session, whose="others").value.items
     assert others
     assert not any(item.is_ours for item in others)
