@@ -162,10 +162,12 @@ def _anomaly(judged: Judgement, places: Sequence[int]) -> Anomaly:
     reached = slice(max(0, top - int(_REACH[view]) + 1), top + 1)
     usual = np.where(np.isfinite(judged.expected), judged.expected, (judged.low + judged.high) / 2)
     away = np.abs(judged.values[reached] - usual[reached])
+    peak = reached.start + int(np.nanargmax(away)) if np.isfinite(away).any() else top
     return Anomaly(
-        first=places[0],
-        last=places[-1],
-        peak=reached.start + int(np.nanargmax(away)) if np.isfinite(away).any() else top,
+        first=min(places[0], peak),
+        # A view of 20 steps stands out for as long as one value is among them: only what it must take counts.
+        last=max(peak, *(place - int(_REACH[judged.view[place]]) + 1 for place in places)),
+        peak=peak,
         score=float(judged.score[top]),
         view=VIEWS[view],
         is_above=bool(judged.is_above[top]),

@@ -31,6 +31,9 @@ SURE_OF_CAPACITY = 0.9
 SOON_DAYS = 90.0
 """A bound that is reached later is no finding."""
 
+_GROWN = {"ratio": "points"}
+"""Shares grow by points of a hundred."""
+
 _HOW_ANOMALY = (
     "Chance that none of all steps lies out so far by accident: the tail of earlier distances from their mean is taken"
     " as exponential beyond its 90th percentile."
@@ -79,15 +82,15 @@ def anomalies_of(line: Line, notes: Sequence[Note], *, now: datetime) -> Iterato
             key=line.key,
             title=_anomaly_title(line, one, value, usual, is_outside=is_outside, is_high=is_high),
             confidence=one.confidence,
-            since=line.at(min(one.first, one.peak)),
+            since=line.at(one.first),
             until=None if one.last >= last_step - 1 else ended,
             is_good=_is_good(line.kpi, is_rise=is_high) if is_outside else None,
             evidence=_evidence(
                 line,
                 one.first,
                 how=_HOW_ANOMALY,
-                low=judged.low,
-                high=judged.high,
+                low=_possible(line, judged.low),
+                high=_possible(line, judged.high),
                 expected=judged.expected,
                 happened=near(notes, line, line.at(one.first)),
                 numbers=(
@@ -98,6 +101,13 @@ def anomalies_of(line: Line, notes: Sequence[Note], *, now: datetime) -> Iterato
                 ),
             ),
         )
+
+
+def _possible(line: Line, edge: Floats) -> Floats:
+    """Return *edge* within what the figure can be, as far as its course tells."""
+    least = 0.0 if float(np.nanmin(line.values)) >= 0 else -math.inf
+    most = 1.0 if line.kpi.unit == "ratio" and float(np.nanmax(line.values)) <= 1 else math.inf
+    return np.clip(edge, least, most)
 
 
 def _anomaly_title(
@@ -266,7 +276,7 @@ def shortage_of(resource: Resource, *, now: datetime) -> Finding | None:
             bound=resource.bound,
             numbers=(
                 Number("Now", found.level, unit),
-                Number("Growth in 30 days", found.slope * 30, unit),
+                Number("Growth in 30 days", found.slope * (3000 if unit == "ratio" else 30), _GROWN.get(unit, unit)),
                 Number("Bound", resource.bound, unit),
                 Number("Earliest (days)", _known(reach.early), ""),
                 Number("Latest (days)", _known(reach.late), ""),

@@ -34,8 +34,7 @@ def choose_view() -> str:
 
 
 def draw_findings() -> None:
-    everything = ask.insights((), with_muted=True).value or ()
-    kinds, with_muted = insights.choose_kinds(everything)
+    kinds, with_muted = insights.choose_kinds()
     with states.loading(300):
         answer = ask.insights(kinds, with_muted=with_muted)
     rows = states.settle(answer, "The findings")

@@ -55,15 +55,14 @@ def is_over(row: InsightRow) -> bool:
     return row.until is not None or utc_now() - row.seen_at > LASTS
 
 
-def choose_kinds(rows: Sequence[InsightRow]) -> tuple[tuple[InsightKind, ...], bool]:
+def choose_kinds() -> tuple[tuple[InsightKind, ...], bool]:
     """Draw the filter, and return the kinds that are wanted (none: all) and whether muted ones are."""
-    counts = {kind: sum(row.kind == kind for row in rows) for kind in InsightKind}
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         chosen = st.pills(
             "Kinds",
             [kind.value for kind in InsightKind],
             selection_mode="multi",
-            format_func=lambda name: f"{look_of(InsightKind(name)).word} ({counts[InsightKind(name)]})",
+            format_func=lambda name: look_of(InsightKind(name)).word,
             label_visibility="collapsed",
             key="kind",
             bind="query-params",
@@ -115,7 +114,10 @@ def draw_detail(detail: InsightDetail, kpis: Mapping[str, Kpi], filters: Filters
             st.page_link(
                 str(spec.path), label="Open the figure", icon=spec.icon, query_params=query(filters, kpi=row.kpi_id)
             )
-    for number, chart in enumerate(charts_of(row, evidence, kpis)):
+    drawn = charts_of(row, evidence, kpis)
+    for number, chart in enumerate(drawn):
+        if len(drawn) > 1:
+            st.markdown(f"**{formats.escaped(chart.series[0].name)}**")
         charts.draw(chart, key=f"insight.chart.{row.id}.{number}")
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -209,8 +211,7 @@ def _draw_numbers(row: InsightRow, evidence: Evidence) -> None:
 
 
 def _draw_related(related: Sequence[Related]) -> None:
-    for one in related:
-        st.markdown(f"- {formats.escaped(one.title)}")
+    st.markdown("\n".join(f"- {formats.escaped(one.title)}" for one in related))
 
 
 def _draw_happened(happened: Sequence[Happening]) -> None:
