@@ -226,12 +226,11 @@ def _advice_line(item: Recommendation, filters: Filters) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             if item.gain is not None:
                 st.markdown(f":green-badge[+{_points_text(item.gain)}]", width="content", help="Points of the score")
-            st.page_link(
-                str(spec.path),
-                label=formats.escaped(item.title),
-                query_params=query(filters, **item.params),
-                disabled=current_viewer().role < spec.role,
-            )
+            title = formats.escaped(item.title)
+            if current_viewer().role >= spec.role:
+                st.page_link(str(spec.path), label=title, query_params=query(filters, **item.params))
+            else:
+                st.markdown(title, width="content")
         st.caption(formats.escaped(item.evidence))
 
 
