@@ -1,6 +1,7 @@
 """Reading at the start what the first visitors are about to ask, so that they do not wait for it.
 
-That is the first screen over the default range, the runs that are under way, and who works with whom.
+That is the first screen over the default range, the runs that are under way, who works with whom and how well, and the
+contexts in use.
 """
 
 import importlib
@@ -39,6 +40,8 @@ def warm(context: AppContext, stopping: threading.Event) -> int:
 def _wanted() -> Iterator[tuple[Question[..., object], tuple[object, ...]]]:
     data = importlib.import_module("dashboard.data")  # Streamlit's part of the process, imported ahead by then
     overview = importlib.import_module("dashboard.overview_questions")
+    analytics = importlib.import_module("dashboard.analytics_questions")
+    contexts = importlib.import_module("dashboard.context_questions")
     span = Span(DEFAULT_RANGE)
     yield data.health, ()
     yield overview.overview, (span,)
@@ -47,3 +50,5 @@ def _wanted() -> Iterator[tuple[Question[..., object], tuple[object, ...]]]:
     yield data.latest_runs, ()
     yield data.queue_state, ()
     yield data.graph_of_agents, (span,)
+    yield analytics.ranking, (span,)
+    yield contexts.context_usage, (span, "UTC")
