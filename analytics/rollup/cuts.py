@@ -46,7 +46,7 @@ class Fact:
     person: str | None = None
 
 
-_SECONDS = "date_part('epoch', finished_at - {})"
+_SECONDS = "CASE WHEN isfinite(finished_at) THEN date_part('epoch', finished_at - {}) END"
 
 _FACTS = (
     Fact(

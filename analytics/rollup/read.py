@@ -120,24 +120,12 @@ def totals(
     Raises:
         InputError: If there is no such cut or order.
     """
-    fact = fact_of(cut)
     if order not in _ORDERS:
         raise InputError(f"Keys are not ranked by {order!r}; choose one of {', '.join(sorted(_ORDERS))}.")
-    now = now or utc_now()
-    covered = window(interval, now=now)
-    values = {
-        "cut": cut,
-        "source": f"rollup.{fact.source}",
-        "since": covered.interval.since,
-        "until": covered.interval.until,
-        "origin": covered.interval.since,
-        "step": max(covered.interval.length, MINUTE),
-        "keys": None if keys is None else list(keys),
-        "most": most,
-    }
-    how = _how(covered, covered.interval.since, has_key=bool(fact.cuts[cut]), now=now)
-    rows = session.execute(_totals_statement(how, cut, order, is_narrowed=keys is not None), values).all()
-    return {row[0]: cell_of(row[1:]) for row in rows}
+    how, values = _across(cut, interval, now or utc_now())
+    chosen = {"keys": None if keys is None else list(keys), "most": most}
+    statement = _totals_statement(how, cut, order, is_narrowed=keys is not None)
+    return {row[0]: cell_of(row[1:]) for row in session.execute(statement, {**values, **chosen}).all()}
 
 
 def total(session: Session, want: Want, interval: Interval, *, now: datetime | None = None) -> Cell | None:
@@ -207,7 +195,8 @@ def read_many(
 
 def keys(session: Session, cut: str, interval: Interval, *, now: datetime | None = None) -> list[str]:
     """Return the keys of *cut* that were seen in *interval*, in alphabetical order."""
-    return sorted(totals(session, cut, interval, now=now))
+    how, values = _across(cut, interval, now or utc_now())
+    return list(session.scalars(_keys_statement(how, cut), values).all())
 
 
 def drill(
@@ -423,18 +412,42 @@ _OF_DAYS = text(
 _ORDERS = {"n", "failed", "duration_s", "cost_usd", "input_tokens", "output_tokens", "value_sum"}
 
 
+def _across(cut: str, interval: Interval, now: datetime) -> tuple[str, dict[str, Any]]:
+    """Return where a reading over all keys of *cut* is answered from, and the values of its statement."""
+    fact = fact_of(cut)
+    covered = window(interval, now=now)
+    values = {
+        "cut": cut,
+        "source": f"rollup.{fact.source}",
+        "since": covered.interval.since,
+        "until": covered.interval.until,
+        "origin": covered.interval.since,
+        "step": max(covered.interval.length, MINUTE),
+    }
+    return _how(covered, covered.interval.since, has_key=bool(fact.cuts[cut]), now=now), values
+
+
 @functools.lru_cache(maxsize=256)
 def _totals_statement(how: str, cut: str, order: str, *, is_narrowed: bool) -> TextClause:
-    narrowed = "AND key = ANY(CAST(:keys AS text[]))" if is_narrowed else ""
-    if how == _RAW:
-        cells = cells_select(fact_of(cut), (cut,), f"AND {_key_is_one_of(cut, 'keys')}" if is_narrowed else "")
-    else:
-        where = f"cut = :cut AND bucket_start >= :since AND bucket_start < :until {narrowed}"
-        cells = f"SELECT * FROM rollup_hour WHERE {where}"  # noqa: S608
-        if how == _DAYS:
-            days = f"SELECT * FROM rollup_day WHERE {where}"  # noqa: S608
-            cells = f"{days} AND bucket_start < {_CLOSED} UNION ALL {cells} AND bucket_start >= {_CLOSED}"
     return text(
-        f"SELECT key, {OF_CELLS} FROM ({cells}) AS cell GROUP BY key"  # noqa: S608
+        f"SELECT key, {OF_CELLS} FROM ({_all_cells(how, cut, is_narrowed=is_narrowed)}) AS cell GROUP BY key"  # noqa: S608
         f" ORDER BY sum({order}) DESC NULLS LAST, key LIMIT :most"
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _keys_statement(how: str, cut: str) -> TextClause:
+    return text(f"SELECT DISTINCT key FROM ({_all_cells(how, cut, is_narrowed=False)}) AS cell ORDER BY key")  # noqa: S608
+
+
+def _all_cells(how: str, cut: str, *, is_narrowed: bool) -> str:
+    """Return the select of the cells of every key of *cut*."""
+    if how == _RAW:
+        return cells_select(fact_of(cut), (cut,), f"AND {_key_is_one_of(cut, 'keys')}" if is_narrowed else "")
+    narrowed = "AND key = ANY(CAST(:keys AS text[]))" if is_narrowed else ""
+    where = f"cut = :cut AND bucket_start >= :since AND bucket_start < :until {narrowed}"
+    hours = f"SELECT * FROM rollup_hour WHERE {where}"  # noqa: S608
+    if how == _HOURS:
+        return hours
+    days = f"SELECT * FROM rollup_day WHERE {where}"  # noqa: S608
+    return f"{days} AND bucket_start < {_CLOSED} UNION ALL {hours} AND bucket_start >= {_CLOSED}"
