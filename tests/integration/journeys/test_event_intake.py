@@ -72,7 +72,7 @@ def test_of_many_bad_rows_a_hundred_are_shown_and_all_are_counted(session: Sessi
 
 
 def test_old_months_are_made_when_they_are_needed(session: Session):
-    assert take(session, [row("1", time="2025-10-20T00:00:00Z")]).stored == 1
+    assert take(session, [row("1", time="2026-09-20T00:00:00Z")]).stored == 1
 
 
 def test_events_of_leads_and_contexts_reach_their_tables_once(session: Session):
