@@ -313,7 +313,7 @@ SESSION_COLUMNS: list[Column[LongSession]] = [
     Column("Process", lambda row: str(row.pid), width="small"),
     Column("Program", lambda row: row.program),
     Column("State", lambda row: row.state),
-    Column("Transaction since", lambda row: formats.duration(row.transaction_s), width="small"),
+    Column("Open for", lambda row: formats.duration(row.transaction_s), width="small"),
     Column("Blocks", lambda row: row.blocks, "number", width="small", help="Sessions that wait for it in the end."),
     Column("Waits itself", lambda row: "No" if row.is_root else "Yes", width="small"),
     Column("Last statement", lambda row: _line(row.text) or None, width="large"),
