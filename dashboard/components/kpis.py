@@ -22,8 +22,11 @@ from dashboard.components.tables import Column
 from dashboard.filters import Filters
 from dashboard.links import page_of, query
 
-FIRST = ("runs", "run_success", "run_p95", "agent_success", "llm_success", "http_p95")
-"""The figures of the first row, when they are there; others fill the gaps."""
+FIRST = (
+    *("runs", "run_success", "run_p95", "agent_success", "llm_success", "http_p95"),
+    *("agent_runs", "llm_cost", "active_people", "assessment_completion", "system_cpu", "system_memory", "system_disk"),
+)
+"""The figures of the first row, when they have data; the later ones, and then any others, fill the gaps."""
 SEPARATOR = "\x1f"
 NOT_NAMED = "(not named)"
 _ALL = "all"
