@@ -203,6 +203,8 @@ class Operation:
 
     A change through the API in the same area voids it; ``Cache-Control: no-cache`` reads it anew.
     """
+    rests_on: tuple[str, ...] = ()
+    """Other tags of the shared cache whose changes void a kept answer."""
 
     @property
     def area(self) -> str:
@@ -242,9 +244,10 @@ class Operation:
         """Answer from the cache *name*, or read and keep the answer; its ``Age`` says how old it is, in seconds."""
         caches, request = call.context.caches, call.request
         key = f"{request.url.path}?{urlencode(sorted(request.query_params.multi_items()))}"
-        versions = await to_thread.run_sync(caches.versions, (self.area,))
+        tags = (self.area, *self.rests_on)
+        versions = await to_thread.run_sync(caches.versions, tags)
         if "no-cache" not in request.headers.get("cache-control", ""):
-            kept = await to_thread.run_sync(partial(caches.get, name, key, of=str, tags=(self.area,)))
+            kept = await to_thread.run_sync(partial(caches.get, name, key, of=str, tags=tags))
             if kept is not None:
                 response = self._render_content(request, kept.value.encode())
                 response.headers["Age"] = str(max(0, int((utc_now() - kept.computed_at).total_seconds())))

@@ -32,5 +32,7 @@ OPERATIONS = (
         ContextUsage,
         query=ContextsQuery,
         max_age_s=60,
+        keep="contexts",
+        rests_on=("contexts",),
     ),
 )

@@ -496,6 +496,8 @@ OPERATIONS = (
         Role.VIEWER,
         SystemInsightsOut,
         query=DaysQuery,
+        keep="queries",
+        rests_on=("kpis", "insights"),
     ),
     Operation(
         "GET",

@@ -15,21 +15,21 @@ def caches(client):
 def test_an_expensive_answer_is_kept_and_read_anew_when_asked(as_role):
     client = as_role("viewer")
     first = client.get(USAGE)
-    before = caches(client)["queries"]
+    before = caches(client)["metrics"]
     again = client.get(USAGE)
     assert ("age" in first.headers, "age" in again.headers) == (False, True)
     assert (again.json(), again.headers["etag"]) == (first.json(), first.headers["etag"])
-    after = caches(client)["queries"]
+    after = caches(client)["metrics"]
     assert after["hits"] == before["hits"] + 1
-    assert after["ttl_s"] == 300
+    assert after["ttl_s"] == 30
     assert "age" not in client.get(USAGE, headers={"Cache-Control": "no-cache"}).headers
 
 
 def test_operators_empty_caches_and_others_do_not(as_role):
-    assert as_role("viewer").delete("/api/v1/caches/queries").status_code == 403
+    assert as_role("viewer").delete("/api/v1/caches/metrics").status_code == 403
     operator = as_role("operator")
     operator.get(USAGE)
-    assert operator.delete("/api/v1/caches/queries?pattern=*usage*").json()["entries"] >= 1
+    assert operator.delete("/api/v1/caches/metrics?pattern=*usage*").json()["entries"] >= 1
     assert "age" not in operator.get(USAGE).headers
     assert operator.delete("/api/v1/caches/nonsense").status_code == 404
 
