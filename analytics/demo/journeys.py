@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import orjson
+
 from analytics.demo.chance import Chance
 from analytics.demo.company import OWNERS
 from analytics.demo.rows import History
@@ -73,9 +75,17 @@ class _Person:
     device: str
 
 
+FUNNEL = ("web.page_view", "web.pricing_view", "web.signup", "web.checkout", "web.purchase")
+"""The way that the company looks at."""
+_FUNNEL_WINDOW_S = 7 * 86400.0
+
+
 def add_journeys(history: History) -> None:
-    """Add the ways of visitors and leads, step by step, and the leads they became."""
+    """Add the ways of visitors and leads, step by step, the leads they became, and a funnel to look at them with."""
     chance = history.chance
+    steps = orjson.dumps([{"kind": kind, "label": "", "where": {}} for kind in FUNNEL]).decode()
+    times = (history.since, history.since)
+    history.add("funnel", history.since, "From first view to purchase (demo)", steps, _FUNNEL_WINDOW_S, *times, "demo")
     leads: set[str] = set()
     for at in chance.times(history.since, history.until, a_day=SESSIONS_A_DAY):
         number = int(chance.rng.integers(_PEOPLE))

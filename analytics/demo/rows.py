@@ -100,6 +100,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         "finished_at",
         "origin",
     ),
+    "funnel": ("id", "name", "steps", "window_s", "created_at", "updated_at", "updated_by", "origin"),
     "annotation": ("id", "at", "until", "kind", "title", "service", "origin"),
 }
 """Columns of the rows, in order, by table; tables stand in the order in which they are filled."""
