@@ -16,7 +16,7 @@ class ContextsQuery(Asked):
     zone: str = Field(default="UTC", max_length=64, description="IANA time zone of these hours.")
 
 
-async def get_usage(call: Call) -> ContextUsage:
+async def get_context_usage(call: Call) -> ContextUsage:
     """Return how contexts are used."""
     query = call.query(ContextsQuery)
     return await call.ask(usage, days=query.days, include_patterns=query.include_patterns, zone=query.zone)
@@ -26,7 +26,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/analytics/context-usage",
-        get_usage,
+        get_context_usage,
         "Return how contexts were created, read and written over the last days, their hierarchy and lifecycle.",
         Role.ANALYST,
         ContextUsage,

@@ -193,7 +193,7 @@ async def rate(call: Call) -> InsightOut:
     return await get_one(call)
 
 
-async def get_forecast(call: Call) -> Foretold:
+async def get_kpi_forecast(call: Call) -> Foretold:
     """Return how a figure goes on."""
     query = call.query(ForecastQuery)
     found = await _read(
@@ -342,7 +342,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/insights/forecast",
-        get_forecast,
+        get_kpi_forecast,
         "Return how a key figure goes on by hours, with the interval that held 90 % in trials.",
         Role.VIEWER,
         Foretold,
