@@ -20,6 +20,8 @@ FULL, TARGET, GOOD, WARNING = 100.0, 90.0, 80.0, 70.0
 """The points of a figure at its best, at its target, where good ends and where a warning ends."""
 HEADROOM = 30.0
 """So many points the score may lie above its worst figure."""
+LEAST_SAMPLES = 20
+"""A figure on fewer rows or events is left out: the worst of a handful of requests says nothing of the whole."""
 LEAST_COVERAGE = 0.5
 """With data on less of the weight, of figures whose source is there, there is no score."""
 
@@ -30,7 +32,7 @@ class Part:
 
     reading: KpiReading
     points: float | None
-    """0 to 100; None without data, and then it is left out."""
+    """0 to 100; None without data, or with too few samples, and then it is left out."""
     share: float
     """Of the weight of all figures with data, 0 to 1; 0 without data."""
     lost: float
@@ -97,9 +99,9 @@ def points_of(kpi: Kpi, value: float | None) -> float | None:
 
 
 def score_of(readings: Sequence[KpiReading]) -> Score:
-    """Return the score of *readings*; figures without thresholds or weight take no part."""
+    """Return the score of *readings*; figures without thresholds or weight, or on too few samples, take no part."""
     graded = [reading for reading in readings if reading.kpi.target is not None and reading.kpi.weight > 0]
-    earned = {reading.kpi.id: points_of(reading.kpi, reading.value) for reading in graded}
+    earned = {reading.kpi.id: _earned(reading) for reading in graded}
     whole = _weight(graded)
     weight = _weight(reading for reading in graded if earned[reading.kpi.id] is not None)
     reachable = _weight(reading for reading in graded if reading.state is not KpiState.NO_SOURCE)
@@ -150,6 +152,10 @@ def state_of(value: float | None) -> KpiState:
         if value >= bound:
             return state
     return KpiState.CRITICAL
+
+
+def _earned(reading: KpiReading) -> float | None:
+    return points_of(reading.kpi, reading.value) if reading.samples >= LEAST_SAMPLES else None
 
 
 def _weight(readings: Iterable[KpiReading]) -> float:

@@ -9,7 +9,7 @@ from analytics.core.clock import utc_now
 from analytics.kpi import KpiReading
 from analytics.kpi.overview import SCORE_NAME, SuccessMetric
 from analytics.kpi.recommendations import Recommendation
-from analytics.kpi.score import GOOD, HEADROOM, LEAST_COVERAGE, TARGET, WARNING, Part, Score
+from analytics.kpi.score import GOOD, HEADROOM, LEAST_COVERAGE, LEAST_SAMPLES, TARGET, WARNING, Part, Score
 from dashboard import formats
 from dashboard.auth.viewer import current_viewer
 from dashboard.components import charts, states, tables
@@ -215,7 +215,8 @@ def formula() -> None:
         f" at its target, **{GOOD:.0f}** where good ends, **{WARNING:.0f}** where a warning ends, and **0** twice as"
         " far from the target as that. The score is their mean by weight over the figures that have data. It is at"
         f" most {HEADROOM:.0f} above the worst of them, so that one broken part is not averaged away; what that takes"
-        " is the line “Limit”. A figure without data takes no part. With data on less than"
+        f" is the line “Limit”. A figure without data, or on fewer than {LEAST_SAMPLES} samples, takes no part. With"
+        " data on less than"
         f" {formats.percent(LEAST_COVERAGE)} of the weight of the figures whose source is there, there is no score."
     )
 
@@ -292,7 +293,7 @@ def _chart(course: KpiReading, filters: Filters, marks: Sequence[Mark]) -> Chart
 def _why_no_score(score: Score) -> str:
     return (
         f"There is no score: by weight, {formats.percent(score.coverage, places=0)} of the figures whose source is"
-        f" there have data; it takes {formats.percent(LEAST_COVERAGE, places=0)}."
+        f" there have enough data; it takes {formats.percent(LEAST_COVERAGE, places=0)}."
     )
 
 

@@ -27,10 +27,14 @@ def figure(name: str = "x", *, weight: float = 1.0, best: float | None = None) -
     return Kpi(name, name, "g", "", Direction.HIGHER, "d", SOURCE, 90, 80, 70, best=best, weight=weight)
 
 
-def reading(value: float | None, name: str = "x", *, weight: float = 1.0, minutes_ago: int = 0) -> KpiReading:
+def reading(
+    value: float | None, name: str = "x", *, weight: float = 1.0, minutes_ago: int = 0, samples: int | None = None
+) -> KpiReading:
     kpi = figure(name, weight=weight)
     at = None if value is None else NOON - timedelta(minutes=minutes_ago)
-    return KpiReading(kpi, value, kpi.rate(value), 0 if value is None else 10, at, DAY)
+    return KpiReading(
+        kpi, value, kpi.rate(value), (0 if value is None else 20) if samples is None else samples, at, DAY
+    )
 
 
 @pytest.mark.parametrize(("direction", "unit", "values"), TABLE)
@@ -52,6 +56,13 @@ def test_figures_that_all_stand_at_a_bound_give_the_score_of_that_bound(
     score = score_of([reading(value, "a", weight=3), reading(value, "b"), reading(value, "c", weight=0.5)])
     assert score.value == pytest.approx(points)
     assert score.state == state
+
+
+def test_a_figure_on_a_handful_of_samples_takes_no_part() -> None:
+    score = score_of([reading(90, "a", weight=3), reading(10, "b", samples=19)])
+    assert score.value == pytest.approx(90)
+    assert score.coverage == pytest.approx(0.75)
+    assert [part.points for part in score.parts] == [pytest.approx(90), None]
 
 
 def test_beyond_its_best_a_figure_is_worth_no_more_and_far_off_no_less_than_nothing() -> None:
@@ -112,7 +123,7 @@ def test_figures_without_thresholds_or_weight_take_no_part() -> None:
 def test_a_score_is_as_old_as_the_oldest_of_its_figures() -> None:
     score = score_of([reading(90, "a"), reading(90, "b", minutes_ago=7)])
     assert score.measured_at == NOON - timedelta(minutes=7)
-    assert score.samples == 20
+    assert score.samples == 40
 
 
 def test_a_gain_counts_the_limit_that_falls_with_it() -> None:

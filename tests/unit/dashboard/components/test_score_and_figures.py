@@ -19,7 +19,7 @@ DAY = Interval(NOON - timedelta(days=1), NOON)
 
 def reading(name: str, value: float | None) -> KpiReading:
     kpi = Kpi(name, name, "g", "", Direction.HIGHER, "d", CounterSource("x"), 90, 80, 70)
-    return KpiReading(kpi, value, kpi.rate(value), 10, NOON, DAY)
+    return KpiReading(kpi, value, kpi.rate(value), 20, NOON, DAY)
 
 
 def released(title: str, hours_ago: float, kind: str = "deploy") -> AnnotationRow:
