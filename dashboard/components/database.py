@@ -81,7 +81,7 @@ def _draw_cure(costs: str, sql: str | None) -> None:
     st.markdown(costs)
     if sql is not None:
         st.caption("An administrator of PostgreSQL can run, in this database:")
-        st.code(sql, language="sql", wrap_lines=True)
+        st.code(sql, language=None, wrap_lines=True)
 
 
 def draw_figures(state: ServerState, waiting: int | None) -> None:
@@ -139,7 +139,7 @@ def draw_findings(found: Sequence[Finding]) -> None:
         with st.expander(title, expanded=is_open, key=f"database.finding.{item.id}"):
             st.markdown(f"{formats.escaped(item.evidence)}  \n{formats.escaped(item.action)}")
             if item.sql is not None:
-                st.code(item.sql, language="sql", wrap_lines=True)
+                st.code(item.sql, language=None, wrap_lines=True)
 
 
 # ---- Statements ----
@@ -187,7 +187,7 @@ def draw_statements(found: Statements) -> None:
         selected=0,
     )
     if chosen is not None:
-        st.code(found.items[chosen].text, language="sql", wrap_lines=True)
+        st.code(found.items[chosen].text, language=None, wrap_lines=True)
 
 
 # ---- Indexes ----
@@ -218,7 +218,7 @@ def _draw_advice(item: IndexAdvice, place: int) -> None:
             st.metric("In all", formats.duration(item.saves_s), help="Of the time they took so far; estimated.")
             st.metric("Index size", formats.size_bytes(item.size_bytes), help="Estimated.")
             st.metric("Rows written", formats.number(item.writes), help="Each of them has to be put into the index.")
-        st.code(item.sql, language="sql", wrap_lines=True)
+        st.code(item.sql, language=None, wrap_lines=True)
         used_by = f"{formats.plural(item.calls, 'call')} of {formats.plural(len(item.statements), 'statement')}"
         st.caption(
             f"For {used_by}. Cost by the planner's units: {formats.number(item.cost_before)} now,"
@@ -259,7 +259,7 @@ def draw_indexes(report: IndexReport) -> None:
         report.items, INDEX_COLUMNS, alt="Indexes that cost more than they bring", key="database.indexes"
     )
     if chosen is not None:
-        st.code(f"-- {chosen.definition}\n{chosen.sql}", language="sql", wrap_lines=True)
+        st.code(f"-- {chosen.definition}\n{chosen.sql}", language=None, wrap_lines=True)
 
 
 # ---- Tables ----
@@ -335,7 +335,7 @@ def draw_locks(found: Activity) -> None:
     )
     if chosen is not None:
         st.caption("What it did is rolled back:")
-        st.code(chosen.sql, language="sql")
+        st.code(chosen.sql, language=None)
 
 
 # ---- Input and output ----
@@ -454,4 +454,4 @@ def draw_settings(checks: Sequence[SettingCheck]) -> None:
         height="content",
     )
     if chosen is not None and checks[chosen].sql is not None:
-        st.code(checks[chosen].sql or "", language="sql")
+        st.code(checks[chosen].sql or "", language=None)

@@ -182,7 +182,16 @@ OPERATIONS = (
         status=204,
         doing="delete a project",
     ),
-    Operation("GET", _TASKS, list_tasks, "List tasks of a project.", Role.VIEWER, Page[TaskRow], query=TasksQuery),
+    Operation(
+        "GET",
+        _TASKS,
+        list_tasks,
+        "List tasks of a project.",
+        Role.VIEWER,
+        Page[TaskRow],
+        query=TasksQuery,
+        keep="tasks",
+    ),
     Operation(
         "POST",
         _TASKS,
@@ -194,7 +203,7 @@ OPERATIONS = (
         status=201,
         doing="make a task",
     ),
-    Operation("GET", _TASK, get_task, "Return a task.", Role.VIEWER, TaskRow),
+    Operation("GET", _TASK, get_task, "Return a task.", Role.VIEWER, TaskRow, keep="tasks"),
     Operation(
         "PATCH", _TASK, change_task, "Change a task.", Role.OPERATOR, TaskRow, body=TaskChange, doing="change a task"
     ),

@@ -90,8 +90,20 @@ def test_every_page_has_a_file_and_a_question():
     assert [page.key for page in PAGES if "?" not in page.summary] == []
 
 
-WATCH = {"overview", "agents", "slos", "slo", "slo_editor", "slo_report"}
-WORK = WATCH | {"workflows", "editor", "runs", "run", "compare", "ocr", "mcp", "queue"}
+WATCH = {"overview", "agents", "analytics", "performance", "insights", "slos", "slo", "slo_editor", "slo_report"}
+WORK = WATCH | {
+    "operations",
+    "journeys",
+    "contexts",
+    "workflows",
+    "editor",
+    "runs",
+    "run",
+    "compare",
+    "ocr",
+    "mcp",
+    "queue",
+}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,7 @@ WORK = WATCH | {"workflows", "editor", "runs", "run", "compare", "ocr", "mcp", "
     [
         (Role.VIEWER, WATCH),
         (Role.ANALYST, WORK),
-        (Role.OPERATOR, WORK),
+        (Role.OPERATOR, WORK | {"database"}),
         (Role.ADMIN, {page.key for page in PAGES}),
     ],
 )
