@@ -25,29 +25,8 @@ CREATE TABLE rollup_hour (
 -- Cells of an hour lie side by side: they are written, and written again, together.
 CREATE INDEX ix_rollup_hour_bucket_start ON rollup_hour USING brin (bucket_start) WITH (pages_per_range = 8);
 
-CREATE TABLE rollup_day (
-    cut text COLLATE "C" NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    bucket_start timestamptz NOT NULL,
-    newest timestamptz NOT NULL,
-    n integer NOT NULL,
-    ok integer,
-    failed integer,
-    demo integer NOT NULL DEFAULT 0,
-    duration_n integer,
-    duration_s double precision,
-    input_tokens bigint,
-    output_tokens bigint,
-    cost_usd numeric(18, 6),
-    priced integer,
-    value_n integer,
-    value_sum double precision,
-    value_min double precision,
-    value_max double precision,
-    sketch bytea,
-    people bytea,
-    CONSTRAINT pk_rollup_day PRIMARY KEY (cut, key, bucket_start)
-) PARTITION BY RANGE (bucket_start);
+CREATE TABLE rollup_day (LIKE rollup_hour INCLUDING DEFAULTS, CONSTRAINT pk_rollup_day PRIMARY KEY (cut, key, bucket_start))
+    PARTITION BY RANGE (bucket_start);
 
 -- Hours whose rows changed since they were summed. Rows are only added and taken away, never changed, so that
 -- transactions that write facts of the same hour do not wait for each other.
