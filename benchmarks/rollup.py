@@ -201,7 +201,7 @@ def _all_times(filled: Filled, connection: psycopg.Connection[Any]) -> dict[str,
         "series cells": _in_session(
             filled,
             lambda session: [
-                (start, cell and [cell.quantile(share) for share in QUANTILES])
+                (start, cell and cell.sketch.quantiles(QUANTILES))
                 for start, cell in series(session, Want("agent_run"), filled.shown, step=HOUR)
             ],
         ),
@@ -242,7 +242,7 @@ def _overview(filled: Filled, interval: Interval) -> Arm:
         cell = total(session, Want("agent_run.project", PROJECT), interval)
         assert cell is not None
         assert cell.n
-        return cell.n, cell.ok, cell.failed, cell.cost_usd, [cell.quantile(share) for share in QUANTILES]
+        return cell.n, cell.ok, cell.failed, cell.cost_usd, cell.sketch.quantiles(QUANTILES)
 
     return _in_session(filled, read)
 
@@ -251,10 +251,7 @@ def _ranked(session: Session, interval: Interval) -> object:
     found = totals(session, "agent_run.agent", interval)
     assert len(found) == 50
     return sorted(
-        (
-            (cell.n, key, cell.success_ratio, [cell.quantile(share) for share in QUANTILES])
-            for key, cell in found.items()
-        ),
+        ((cell.n, key, cell.success_ratio, cell.sketch.quantiles(QUANTILES)) for key, cell in found.items()),
         reverse=True,
     )
 

@@ -127,7 +127,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what starts the whole product last.
 
     Tests in a browser come last of all because its driver keeps an event loop running in its thread until the end.
-    Where two processes share the tests, the product of the acceptance tests then runs beside them.
+    Where several processes share the tests, the product of the acceptance tests then runs beside them.
     """
     items.sort(key=lambda item: [item.path.is_relative_to(folder) for folder in reversed(_WHOLE)])
 
