@@ -40,7 +40,7 @@ html { background: #fff; color-scheme: light dark; }
 .hs-boot img { width: 44px; height: 44px; animation: hs-boot 1.6s ease-in-out infinite; }
 @keyframes hs-boot { 50% { opacity: .35; } }
 @media (prefers-reduced-motion: reduce) { .hs-boot img { animation: none; } }
-.stMultiSelect [data-baseweb="tag"] { background: #0b5cad !important; color: #fff !important; }
+[data-testid="stMultiSelectTagsContainer"] [data-tag] { background: #0b5cad !important; color: #fff !important; }
 </style>"""
 """The last rule keeps what was chosen readable in the dark, where our accent is too light for white text on it."""
 _OURS = '<script src="/assets/loaded.js" defer></script><script src="/assets/mend.js" defer></script>'
