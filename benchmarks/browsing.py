@@ -156,6 +156,11 @@ def click_times(page: Page, names: tuple[str, str], count: int) -> list[float]:
     return [float(value) for value in page.evaluate("() => window.helmReruns")]
 
 
+def percentile(ordered: list[float], share: float) -> float:
+    """Return the value below which *share* of *ordered* lies (nearest rank)."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 def findings(axe: Axe, page: Page) -> list[str]:
     """Return what WCAG 2.2 A and AA find on *page* beyond Streamlit's own, as "rule: element"."""
     violations = axe.run(page, options={"runOnly": {"type": "tag", "values": _WCAG}})["violations"]

@@ -38,7 +38,7 @@ from sqlalchemy import create_engine, text
 
 from analytics.store.engine import driver_url
 from benchmarks import pages_behind
-from benchmarks.browsing import Load, browser, click_times, findings, reader
+from benchmarks.browsing import Load, browser, click_times, findings, percentile, reader
 from benchmarks.product import PASSWORD, Product, answers, wait_until
 from benchmarks.replay import replayed
 from benchmarks.sessions import in_own_loop, open_session, sign_in
@@ -382,11 +382,6 @@ def processor_s(server: Server) -> float:
     """Return the processor time that *server* has used, in seconds."""
     times = server.process.cpu_times()
     return float(times.user + times.system)
-
-
-def percentile(ordered: list[float], share: float) -> float:
-    """Return the value below which *share* of *ordered* lies (nearest rank)."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def say(line: str) -> None:

@@ -27,7 +27,7 @@ from analytics.core.settings import load_settings
 from analytics.rollup.upkeep import keep_up
 from analytics.store.engine import make_engine
 from analytics.store.partitions import ensure_partitions
-from benchmarks.browsing import browser, click_times, reader
+from benchmarks.browsing import browser, click_times, percentile, reader
 from benchmarks.product import PASSWORD, Product
 from benchmarks.rollup import DAYS, insert_runs
 from benchmarks.sessions import in_own_loop, open_session, sign_in
@@ -74,13 +74,13 @@ def measure(facts: int) -> dict[str, Any]:
         uncached = without_cache(product)
     return {
         "facts": facts,
-        "data_on_screen_p95_ms": round(_p95([time for times in clicks.values() for time in times])),
+        "data_on_screen_p95_ms": round(percentile(sorted(time for times in clicks.values() for time in times), 0.95)),
         "data_on_screen_p50_ms": round(statistics.median(time for times in clicks.values() for time in times)),
-        "uncached_p95_ms": round(_p95([time for times in uncached.values() for time in times])),
+        "uncached_p95_ms": round(percentile(sorted(time for times in uncached.values() for time in times), 0.95)),
         "uncached_p50_ms": round(statistics.median(time for times in uncached.values() for time in times)),
         "by_page": {
             page or "overview": {
-                "on_screen_p95_ms": round(_p95(clicks[page])),
+                "on_screen_p95_ms": round(percentile(sorted(clicks[page]), 0.95)),
                 "uncached_p50_ms": round(statistics.median(uncached[page])),
                 "uncached_max_ms": round(max(uncached[page])),
             }
@@ -149,11 +149,6 @@ def _some_range(chance: Callable[[], float]) -> str:
     until = utc_now() - chance() * timedelta(days=30)
     since = until - timedelta(days=1) - chance() * timedelta(days=29)
     return urlencode({"range": "custom", "from": f"{since:%Y-%m-%dT%H:%MZ}", "to": f"{until:%Y-%m-%dT%H:%MZ}"})
-
-
-def _p95(times: list[float]) -> float:
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
 
 
 if __name__ == "__main__":

@@ -35,82 +35,41 @@ CREATE TABLE rollup_dirty (
     hour timestamptz NOT NULL
 );
 
--- Everybody who writes facts marks their hours, whatever program it is: statement by statement, not row by row.
-CREATE FUNCTION mark_agent_run() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Everybody who writes facts marks their hours, whatever program it is: statement by statement, not row by row. What is
+-- there already is marked now, and so summed first of all. A run is updated at every step; only its beginning and its end
+-- (run_ended) change what is summed.
+DO $do$
+DECLARE marked record;
 BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'agent_run', date_bin('1 hour', started_at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_llm_call() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'llm_call', date_bin('1 hour', at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_event() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'event', date_bin('1 hour', at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_metric_sample() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'metric_sample', date_bin('1 hour', at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_lead() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'lead', date_bin('1 hour', created_at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_work_item() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'work_item', date_bin('1 hour', created_at, 'epoch') FROM changed;
-    INSERT INTO rollup_dirty
-    SELECT DISTINCT 'work_done', date_bin('1 hour', finished_at, 'epoch') FROM changed WHERE finished_at IS NOT NULL;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_run() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'run', date_bin('1 hour', created_at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-CREATE FUNCTION mark_run_ended() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO rollup_dirty SELECT DISTINCT 'run', date_bin('1 hour', run_created_at, 'epoch') FROM changed;
-    RETURN NULL;
-END $$;
-
-DO $$
-DECLARE fact text;
-BEGIN
-    FOREACH fact IN ARRAY ARRAY['agent_run', 'llm_call', 'event', 'metric_sample', 'lead', 'work_item'] LOOP
-        EXECUTE format('CREATE TRIGGER rollup_insert AFTER INSERT ON %1$I REFERENCING NEW TABLE AS changed'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s()', fact);
-        EXECUTE format('CREATE TRIGGER rollup_update_from AFTER UPDATE ON %1$I REFERENCING OLD TABLE AS changed'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s()', fact);
-        EXECUTE format('CREATE TRIGGER rollup_update_to AFTER UPDATE ON %1$I REFERENCING NEW TABLE AS changed'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s()', fact);
-        EXECUTE format('CREATE TRIGGER rollup_delete AFTER DELETE ON %1$I REFERENCING OLD TABLE AS changed'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s()', fact);
+    FOR marked IN
+        SELECT *, format('INSERT INTO rollup_dirty SELECT DISTINCT %1$L, date_bin(''1 hour'', %2$I, ''epoch'')', source, moment)
+            AS marks
+        FROM (VALUES ('agent_run', 'agent_run', 'started_at', true), ('llm_call', 'llm_call', 'at', true),
+            ('event', 'event', 'at', true), ('metric_sample', 'metric_sample', 'at', true),
+            ('lead', 'lead', 'created_at', true), ('work_item', 'work_item', 'created_at', true),
+            ('work_done', 'work_item', 'finished_at', true), ('run', 'run', 'created_at', false),
+            ('run', 'run_ended', 'run_created_at', false)) AS facts (source, fact, moment, is_updated)
+    LOOP
+        EXECUTE format('CREATE FUNCTION mark_%1$s_of_%2$s() RETURNS trigger LANGUAGE plpgsql AS $mark$
+            BEGIN
+                %3$s FROM changed WHERE %4$I IS NOT NULL;
+                RETURN NULL;
+            END $mark$', marked.source, marked.fact, marked.marks, marked.moment);
+        EXECUTE format('CREATE TRIGGER mark_%1$s_insert AFTER INSERT ON %2$I REFERENCING NEW TABLE AS changed
+            FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s_of_%2$s()', marked.source, marked.fact);
+        IF marked.is_updated THEN
+            EXECUTE format('CREATE TRIGGER mark_%1$s_update_from AFTER UPDATE ON %2$I REFERENCING OLD TABLE AS changed
+                FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s_of_%2$s()', marked.source, marked.fact);
+            EXECUTE format('CREATE TRIGGER mark_%1$s_update_to AFTER UPDATE ON %2$I REFERENCING NEW TABLE AS changed
+                FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s_of_%2$s()', marked.source, marked.fact);
+        END IF;
+        IF marked.fact <> 'run_ended' THEN
+            EXECUTE format('CREATE TRIGGER mark_%1$s_delete AFTER DELETE ON %2$I REFERENCING OLD TABLE AS changed
+                FOR EACH STATEMENT EXECUTE FUNCTION mark_%1$s_of_%2$s()', marked.source, marked.fact);
+            EXECUTE format('%s FROM %I WHERE %I IS NOT NULL', marked.marks, marked.fact, marked.moment);
+        END IF;
     END LOOP;
-END $$;
--- A run is updated at every step; only its beginning and its end change what is summed.
-CREATE TRIGGER rollup_insert AFTER INSERT ON run REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_run();
-CREATE TRIGGER rollup_delete AFTER DELETE ON run REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_run();
-CREATE TRIGGER rollup_insert AFTER INSERT ON run_ended REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_run_ended();
-
--- What is there already is summed first of all.
-INSERT INTO rollup_dirty SELECT DISTINCT 'agent_run', date_bin('1 hour', started_at, 'epoch') FROM agent_run;
-INSERT INTO rollup_dirty SELECT DISTINCT 'llm_call', date_bin('1 hour', at, 'epoch') FROM llm_call;
-INSERT INTO rollup_dirty SELECT DISTINCT 'event', date_bin('1 hour', at, 'epoch') FROM event;
-INSERT INTO rollup_dirty SELECT DISTINCT 'metric_sample', date_bin('1 hour', at, 'epoch') FROM metric_sample;
-INSERT INTO rollup_dirty SELECT DISTINCT 'lead', date_bin('1 hour', created_at, 'epoch') FROM lead;
-INSERT INTO rollup_dirty SELECT DISTINCT 'work_item', date_bin('1 hour', created_at, 'epoch') FROM work_item;
-INSERT INTO rollup_dirty
-SELECT DISTINCT 'work_done', date_bin('1 hour', finished_at, 'epoch') FROM work_item WHERE finished_at IS NOT NULL;
-INSERT INTO rollup_dirty SELECT DISTINCT 'run', date_bin('1 hour', created_at, 'epoch') FROM run;
+END $do$;
 
 -- Facts of journeys: what a step took and cost, and when we were told.
 ALTER TABLE event ADD COLUMN service text;
