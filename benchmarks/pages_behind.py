@@ -103,7 +103,7 @@ def fill(engine: Engine, facts: int) -> None:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             connection.execute(_EVENTS, {"since": since + day * step, "count": count, "step": step / count})
     print("facts written", file=sys.stderr)
-    keep_up(engine, now=until)
+    keep_up(engine, now=until, late_every=timedelta(0))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     print("... and summed", file=sys.stderr)
