@@ -1,0 +1,87 @@
+"""What agents do: how much, how well, how quickly, at what cost."""
+
+from analytics.kpi.model import CellSource, Direction, Kpi
+
+_OF_AGENTS = {
+    "agent": "agent_run.agent",
+    "project": "agent_run.project",
+    "task_kind": "agent_run.task_kind",
+    "agent_task": "agent_run.agent_task",
+}
+
+KPIS = (
+    Kpi(
+        "agent_runs",
+        "Agent runs",
+        "agents",
+        "count",
+        Direction.HIGHER,
+        "Pieces of work that agents began.",
+        CellSource("agent_run", "n"),
+        dims=_OF_AGENTS,
+    ),
+    Kpi(
+        "agent_success",
+        "Agent runs completed",
+        "agents",
+        "ratio",
+        Direction.HIGHER,
+        "Of the agent runs that completed or failed, those that completed.",
+        CellSource("agent_run", "ok", "ended", total="ended"),
+        target=0.98,
+        good=0.95,
+        warning=0.9,
+        dims=_OF_AGENTS,
+        weight=3,
+    ),
+    Kpi(
+        "agent_errors",
+        "Agent runs that failed",
+        "agents",
+        "count",
+        Direction.LOWER,
+        "Agent runs that ended with an error.",
+        CellSource("agent_run", "failed"),
+        dims=_OF_AGENTS,
+    ),
+    Kpi(
+        "agent_confidence",
+        "Confidence",
+        "agents",
+        "ratio",
+        Direction.HIGHER,
+        "Mean confidence that agents state for their own work.",
+        CellSource("agent_run", "value", "value_n"),
+        dims=_OF_AGENTS,
+    ),
+    Kpi(
+        "agent_p95",
+        "Agent run, p95",
+        "agents",
+        "s",
+        Direction.LOWER,
+        "95 % of the agent runs that ended took no longer than this; at most 4.4 % off.",
+        CellSource("agent_run", "p95", "duration_n"),
+        dims=_OF_AGENTS,
+    ),
+    Kpi(
+        "agent_cost",
+        "Agent cost",
+        "agents",
+        "usd",
+        Direction.LOWER,
+        "What agent runs cost, where the price of the model is known; others are not counted.",
+        CellSource("agent_run", "cost_usd", "priced"),
+        dims=_OF_AGENTS,
+    ),
+    Kpi(
+        "agent_cost_per_run",
+        "Cost of an agent run",
+        "agents",
+        "usd",
+        Direction.LOWER,
+        "Mean cost of the agent runs whose price is known.",
+        CellSource("agent_run", "cost_usd", "priced", total="priced"),
+        dims=_OF_AGENTS,
+    ),
+)

@@ -1,0 +1,42 @@
+"""The caches of the processes."""
+
+from analytics.kpi.model import CellSource, CounterSource, Direction, Kpi
+from analytics.sources.prometheus import matcher
+
+_HIT = f"helmsight_cache_lookups_total{{{matcher('result', 'hit')}}}"
+
+KPIS = (
+    Kpi(
+        "cache_hits",
+        "Cache hits",
+        "cache",
+        "ratio",
+        Direction.HIGHER,
+        "Lookups that a cache could answer.",
+        CounterSource(_HIT, total="helmsight_cache_lookups_total"),
+        target=0.95,
+        good=0.85,
+        warning=0.75,
+        dims={"cache": "cache"},
+    ),
+    Kpi(
+        "cache_lookups",
+        "Cache lookups",
+        "cache",
+        "count",
+        Direction.NEITHER,
+        "Times that somebody looked into a cache.",
+        CounterSource("helmsight_cache_lookups_total"),
+        dims={"cache": "cache", "result": "result"},
+    ),
+    Kpi(
+        "cache_evictions",
+        "Cache evictions",
+        "cache",
+        "count",
+        Direction.LOWER,
+        "Entries that caches gave up before their time, to make room for others.",
+        CellSource("sample.name", "value_sum", "value_n", key="cache_evictions"),
+        dims={"tags": "sample.name_tags"},
+    ),
+)

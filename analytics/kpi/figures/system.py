@@ -1,0 +1,55 @@
+"""The host, and the score of the whole."""
+
+from analytics.kpi.model import CellSource, Direction, Kpi
+
+KPIS = (
+    Kpi(
+        "system_cpu",
+        "Processor",
+        "system",
+        "ratio",
+        Direction.LOWER,
+        "Share of processor time in use, averaged over the samples.",
+        CellSource("sample.name", "value", "value_n", key="system_cpu_ratio"),
+        target=0.7,
+        good=0.8,
+        warning=0.85,
+    ),
+    Kpi(
+        "system_memory",
+        "Memory",
+        "system",
+        "ratio",
+        Direction.LOWER,
+        "Share of memory in use, averaged over the samples.",
+        CellSource("sample.name", "value", "value_n", key="system_memory_ratio"),
+        target=0.8,
+        good=0.85,
+        warning=0.9,
+    ),
+    Kpi(
+        "system_disk",
+        "Disk",
+        "system",
+        "ratio",
+        Direction.LOWER,
+        "Share in use of the disk that holds the home, averaged over the samples.",
+        CellSource("sample.name", "value", "value_n", key="system_disk_ratio"),
+        target=0.8,
+        good=0.85,
+        warning=0.9,
+    ),
+    Kpi(
+        "performance_score",
+        "Performance score",
+        "system",
+        "points",
+        Direction.HIGHER,
+        "0 to 100: the score over the hour before each sample, averaged over the samples; see `docs/kpis.md`.",
+        CellSource("sample.name", "value", "value_n", key="performance_score"),
+        target=90,
+        good=80,
+        warning=70,
+        weight=0,
+    ),
+)

@@ -1,0 +1,116 @@
+"""Workflow runs, and the jobs and calls that carry them."""
+
+from analytics.kpi.model import CellSource, CounterSource, Direction, GaugeSource, Kpi, QuantileSource
+from analytics.sources.prometheus import matcher
+
+_MCP_OK = f"helmsight_mcp_calls_total{{{matcher('outcome', 'ok')}}}"
+_MCP_TRIED = f"helmsight_mcp_calls_total{{{matcher('outcome', 'refused', '!=')}}}"
+_JOBS_DONE = f"helmsight_jobs_total{{{matcher('outcome', 'finished')}}}"
+_JOBS_ENDED = f"helmsight_jobs_total{{{matcher('outcome', 'finished|failed', '=~')}}}"
+
+_OF_RUNS = {"workflow": "run.workflow", "trigger": "run.trigger"}
+
+KPIS = (
+    Kpi(
+        "runs",
+        "Workflow runs",
+        "workflows",
+        "count",
+        Direction.HIGHER,
+        "Workflow runs that were asked for.",
+        CellSource("run", "n"),
+        dims=_OF_RUNS,
+    ),
+    Kpi(
+        "run_success",
+        "Runs completed",
+        "workflows",
+        "ratio",
+        Direction.HIGHER,
+        "Of the runs that completed or failed, those that completed.",
+        CellSource("run", "ok", "ended", total="ended"),
+        target=0.99,
+        good=0.95,
+        warning=0.9,
+        weight=3.0,
+        dims=_OF_RUNS,
+    ),
+    Kpi(
+        "run_p95",
+        "Run time, p95",
+        "workflows",
+        "s",
+        Direction.LOWER,
+        "95 % of the completed runs took no longer than this, from their start to their end; at most 4.4 % off.",
+        CellSource("run", "p95", "duration_n"),
+        target=5,
+        good=15,
+        warning=60,
+        weight=2.0,
+        dims=_OF_RUNS,
+    ),
+    Kpi(
+        "queue_depth",
+        "Waiting jobs",
+        "jobs",
+        "count",
+        Direction.LOWER,
+        "Jobs that waited in all queues together, averaged over time.",
+        GaugeSource("helmsight_queue_depth", by="queue"),
+    ),
+    Kpi(
+        "job_success",
+        "Jobs finished",
+        "jobs",
+        "ratio",
+        Direction.HIGHER,
+        "Of the background jobs that finished or failed for good, those that finished.",
+        CounterSource(_JOBS_DONE, total=_JOBS_ENDED),
+        target=0.99,
+        good=0.98,
+        warning=0.95,
+        dims={"job": "job"},
+    ),
+    Kpi(
+        "ocr_p95",
+        "Page read (OCR), p95",
+        "jobs",
+        "s",
+        Direction.LOWER,
+        "95 % of the pages of documents were read within this time.",
+        QuantileSource("helmsight_ocr_page_duration_seconds", 0.95),
+        target=2,
+        good=3,
+        warning=5,
+        dims={"engine": "engine"},
+        weight=0.5,
+    ),
+    Kpi(
+        "mcp_success",
+        "MCP calls answered",
+        "jobs",
+        "ratio",
+        Direction.HIGHER,
+        "Calls of MCP tools that returned a result, of all that no policy refused.",
+        CounterSource(_MCP_OK, total=_MCP_TRIED),
+        target=0.99,
+        good=0.98,
+        warning=0.95,
+        dims={"server": "server"},
+        weight=0.5,
+    ),
+    Kpi(
+        "mcp_p95",
+        "MCP call, p95",
+        "jobs",
+        "s",
+        Direction.LOWER,
+        "95 % of the calls of MCP tools, desktop actions among them, were answered within this time.",
+        QuantileSource("helmsight_mcp_call_duration_seconds", 0.95),
+        target=0.1,
+        good=0.5,
+        warning=2,
+        weight=0.5,
+        dims={"server": "server"},
+    ),
+)
