@@ -90,18 +90,15 @@ ARTIFACT_BYTES = Counter(
 QUEUE_DEPTH = Gauge("helmsight_queue_depth", "Waiting jobs.", ["queue"])
 SLOTS_USED = Gauge("helmsight_run_slots_used", "Runs in flight in this process.")
 
-AGENT_CALL_SECONDS = Histogram(
-    "helmsight_agent_call_duration_seconds", "Time of one agent call.", ["agent"], buckets=LATENCY_BUCKETS_S
-)
-AGENT_FAILURES = Counter("helmsight_agent_failures", "Agent calls that failed.", ["agent"])
-CIRCUIT_BREAKER_STATE = Gauge("helmsight_circuit_breaker_state", "0 closed, 1 half-open, 2 open.", ["agent"])
-LLM_CALLS = Counter("helmsight_llm_calls", "Calls of language models.", ["outcome"])
 MCP_CALL_SECONDS = Histogram(
     "helmsight_mcp_call_duration_seconds", "Time of one MCP call.", ["server"], buckets=LATENCY_BUCKETS_S
 )
 MCP_CALLS = Counter("helmsight_mcp_calls", "MCP calls.", ["server", "outcome"])
-MCP_LIMIT_HITS = Counter("helmsight_mcp_rate_limit_hits", "MCP calls refused by a limit.", ["server"])
-MCP_BREAKER_OPEN = Gauge("helmsight_mcp_circuit_breaker_open", "1 while calls are refused.", ["server"])
+MCP_BREAKER_OPEN = Gauge(
+    "helmsight_mcp_circuit_breaker_open",
+    "1 while calls of an MCP server fail at once, because it keeps failing and rests; else 0.",
+    ["server"],
+)
 OCR_PAGES = Counter("helmsight_ocr_pages", "Pages read.", ["engine", "outcome"])
 OCR_PAGE_SECONDS = Histogram(
     "helmsight_ocr_page_duration_seconds", "Time of one page.", ["engine"], buckets=LATENCY_BUCKETS_S

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from analytics.core import telemetry
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("analytics", "worker", "dashboard")
@@ -123,6 +126,19 @@ def test_every_job_says_why_it_is_safe_to_run_twice():
                 if "twice" not in doc:
                     silent.append(f"{name}:{node.lineno} {node.name}")
     assert silent == []
+
+
+def test_every_metric_that_is_declared_is_measured_somewhere():
+    declared = {name for name, value in vars(telemetry).items() if isinstance(value, MetricWrapperBase)}
+    used = {
+        node.id
+        for name, tree in trees()
+        if name != "analytics/core/telemetry.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name)
+    }
+    assert len(declared) > 40
+    assert declared - used == set()
 
 
 def test_nothing_names_a_package_registry():

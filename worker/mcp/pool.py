@@ -5,6 +5,7 @@ only send requests through it. What may be called is decided in ``worker.mcp.gat
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 
 from analytics.core.errors import DependencyError, HelmsightError, InputError, PolicyError
 from analytics.core.settings import Settings
+from analytics.core.telemetry import MCP_BREAKER_OPEN
 from worker.mcp.config import ServerConfig, load_servers, resolve_env
 from worker.mcp.transport import Connection, stdio_transport
 
@@ -94,6 +96,16 @@ class ServerSession:
         """Return the protocol version last agreed on."""
         return None if self._start is None else self._start.protocol
 
+    @property
+    def is_resting(self) -> bool:
+        """Return whether calls fail at once now, because the server keeps failing."""
+        return self._rest_s > _LONGEST_WAIT_S
+
+    @property
+    def _rest_s(self) -> float:
+        """Return how long it is until the server may be started again, in seconds."""
+        return self._not_before - time.monotonic()
+
     async def tools(self, *, refresh: bool = False) -> tuple[Tool, ...]:
         """Return the server's tools: as it listed them when it was started, or anew.
 
@@ -155,7 +167,7 @@ class ServerSession:
             if self._failures > 1:
                 pause = min(_FIRST_PAUSE_S * 2 ** (self._failures - 2), _LONGEST_PAUSE_S)
                 self._not_before = time.monotonic() + pause
-        remaining = self._not_before - time.monotonic()
+        remaining = self._rest_s
         if remaining > _LONGEST_WAIT_S:
             error = self._unavailable(f"keeps failing and is started again in {remaining:.0f} s")
             raise error.with_context(retry_after_s=round(remaining))
@@ -232,13 +244,17 @@ class McpPool:
         self._sessions = {name: ServerSession(config, settings) for name, config in self.servers.items()}
 
     async def __aenter__(self) -> Self:
-        """Return the pool; no server is started yet."""
+        """Return the pool, and show which of its servers rest; none is started yet."""
+        for name, session in self._sessions.items():
+            MCP_BREAKER_OPEN.labels(name).set_function(functools.partial(_resting, session))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every server."""
+        for name in self._sessions:
+            MCP_BREAKER_OPEN.remove(name)
         await asyncio.gather(*(session.close() for session in self._sessions.values()))
 
     def session(self, server: str) -> ServerSession:
@@ -373,6 +389,10 @@ def _cause(error: BaseException, connection: Connection) -> str:
     if isinstance(error, HelmsightError):
         return error.message
     return str(error).split("\n", 1)[0]
+
+
+def _resting(session: ServerSession) -> float:
+    return float(session.is_resting)
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:

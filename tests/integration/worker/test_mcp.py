@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import select
 
 from analytics.core.clock import utc_now
@@ -23,6 +24,7 @@ from analytics.store.engine import make_async_engine
 from analytics.store.queries import mcp as catalogue_rows
 from analytics.store.tables import AuditEntry
 from worker.mcp import gateway as gateway_module
+from worker.mcp import pool as pool_module
 from worker.mcp.catalogue import refresh_catalogue, refresh_catalogue_once
 from worker.mcp.gateway import Caller, Gateway, ToolCall
 from worker.mcp.pool import McpPool
@@ -200,6 +202,32 @@ def test_a_server_that_cannot_be_started_says_why_and_then_rests(settings, tmp_p
     assert isinstance(first, DependencyError)
     assert "could not be started: No such file or directory" in first.message
     assert isinstance(last, DependencyError)
+
+
+def test_prometheus_sees_which_servers_are_let_rest_for_as_long_as_calls_fail_at_once(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "_FIRST_PAUSE_S", 30.0)
+    settings = with_servers(settings, tmp_path, {"none": {"command": "/no/such/program"}, "plain": hostile("plain")})
+
+    def shown() -> list[float | None]:
+        return [
+            REGISTRY.get_sample_value("helmsight_mcp_circuit_breaker_open", {"server": name})
+            for name in ("none", "plain")
+        ]
+
+    async def work():
+        seen = []
+        async with McpPool(settings) as pool:
+            for _ in range(3):
+                with pytest.raises(DependencyError) as refusal:
+                    await pool.call("none", "echo", {})
+                seen.append(shown())
+            monkeypatch.setattr(pool.session("none"), "_not_before", time.monotonic())
+            return [*seen, shown()], refusal.value
+
+    seen, refusal = run(work())
+    assert refusal.context["retry_after_s"] == 30
+    assert seen == [[0, 0], [0, 0], [1, 0], [0, 0]]
+    assert shown() == [None, None]
 
 
 def test_secrets_are_read_by_name_when_the_server_starts(settings, tmp_path):
