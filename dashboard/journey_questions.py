@@ -46,19 +46,21 @@ def saved_funnels(context: AppContext) -> Sequence[SavedFunnel]:
 
 
 @question(role=Role.ANALYST)
-def funnel_result(context: AppContext, span: Span, steps: str, window: timedelta, by: str | None) -> FunnelResult:
+def funnel_result(
+    context: AppContext, span: Span, steps: str, window: timedelta, by: str | None, *, most_rows: int
+) -> FunnelResult:
     """Return how a funnel went for those who took its first step in *span*; *steps* is JSON."""
     spec = FunnelSpec(steps_of(orjson.loads(steps)), window)
     now = utc_now()
     with session_scope(context.engine) as session:
-        return measure(session, spec, span.interval(now=now), now=now, by=by)
+        return measure(session, spec, span.interval(now=now), now=now, by=by, most_rows=most_rows)
 
 
 @question(role=Role.ANALYST)
-def paths_taken(context: AppContext, span: Span, start: str | None, depth: int) -> Paths:
+def paths_taken(context: AppContext, span: Span, start: str | None, depth: int, *, most_rows: int) -> Paths:
     """Return what people did next, step by step."""
     with session_scope(context.engine) as session:
-        return paths(session, span.interval(), start=start, depth=depth)
+        return paths(session, span.interval(), start=start, depth=depth, most_rows=most_rows)
 
 
 @question(role=Role.ANALYST, tags=(LEADS,))

@@ -16,10 +16,15 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import Interval
 from analytics.rollup import read as rollup
 
-SHARES = 1024
-"""Into so many parts people are divided by a hash."""
-MOST_ROWS = 400_000
-"""Events that are looked at for one answer; where there are more, a share of the people is."""
+SHARES = 4096
+"""Into so many parts people are divided by a hash; ``ix_event_share`` finds the events of a part."""
+MOST_ROWS = 60_000
+"""Events that are looked at for one answer; where there are more, a share of the people is.
+
+What a page can read and draw at once, whatever the table holds.
+"""
+MOST_ROWS_PATIENT = 2_000_000
+"""The same for those who can wait some seconds."""
 
 _DEMO_BIT = 30
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -79,9 +84,7 @@ def read_acts(
     expected = 0 if cell is None else cell.n
     share = SHARES if expected <= most_rows else max(1, SHARES * most_rows // expected)
     values = {**parameters, "since": span.since, "until": span.until}
-    if share < SHARES:
-        values["share"] = share
-    packed = session.scalar(text(_packed(mark, own, is_sampled=share < SHARES)), values)
+    packed = session.scalar(text(_packed(mark, own, of_share(share, values))), values)
     rows = np.frombuffer(packed or b"", dtype=_ROW)
     marks = rows["mark"].astype(np.int64)
     demo, marks = marks >> _DEMO_BIT, marks & ((1 << _DEMO_BIT) - 1)
@@ -110,8 +113,15 @@ def quantiles(values: Floats, at: Sequence[float] = (0.25, 0.5, 0.75, 0.9)) -> l
     return [float(value) for value in np.quantile(values, at)] if len(values) else None
 
 
-def _packed(mark: str, own: str, *, is_sampled: bool) -> str:
-    sampled = f"AND abs(hashtextextended(subject, 11) % {SHARES}) < :share" if is_sampled else ""
+def of_share(share: int, parameters: dict[str, Any]) -> str:
+    """Return the condition, beginning with AND, that an event is of *share* of the people, and name its parameter."""
+    if share >= SHARES:
+        return ""
+    parameters["shares"] = list(range(share))
+    return f"AND CAST(abs(hashtextextended(subject, 11) % {SHARES}) AS smallint) = ANY(CAST(:shares AS smallint[]))"
+
+
+def _packed(mark: str, own: str, sampled: str) -> str:
     return f"""
         SELECT string_agg(
             int8send(hashtextextended(subject, 0)) || timestamptz_send(at)

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
+from analytics.journeys.acts import of_share
 from analytics.journeys.leads import band_sql
 
 PLAIN = ("source", "service")
@@ -32,15 +33,16 @@ def own_sql(by: str | None, parameters: dict[str, Any]) -> str:
     return f"coalesce(hashtextextended({_own(by, parameters)}, 0), {NO_GROUP})"
 
 
-def names_of_groups(session: Session, by: str, span: Interval, hashes: Sequence[int]) -> dict[int, str]:
-    """Return the values of *by* that *hashes* stand for, among the events of *span*."""
+def names_of_groups(session: Session, by: str, span: Interval, hashes: Sequence[int], share: int) -> dict[int, str]:
+    """Return the values of *by* that *hashes* stand for, among the events of *share* of the people in *span*."""
     parameters: dict[str, Any] = {"since": span.since, "until": span.until, "hashes": list(hashes)}
     own = _own(by, parameters)
+    sampled = of_share(share, parameters)
     rows = session.execute(
         text(f"""
             SELECT DISTINCT hashtextextended({own}, 0), {own} FROM event
             WHERE at >= :since AND at < :until AND subject IS NOT NULL
-                AND hashtextextended({own}, 0) = ANY(CAST(:hashes AS bigint[]))
+                AND hashtextextended({own}, 0) = ANY(CAST(:hashes AS bigint[])) {sampled}
         """),  # noqa: S608 - values are parameters
         parameters,
     )

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError
+from analytics.core.ratios import wilson
 from analytics.journeys import funnel_sql
 from analytics.journeys.acts import MOST_ROWS, SHARES, Acts, Flags, Floats, Ints, micros, quantiles, read_acts
 
@@ -140,6 +141,8 @@ class FunnelResult:
     """1: everybody was counted; less: that share of people, chosen by a hash, and counts are scaled up."""
     counted: int
     """How many people were counted, not scaled up."""
+    conversion_between: tuple[float, float] | None
+    """Where the conversion of everybody lies with a confidence of 95 %; None when everybody was counted."""
     demo: int
     """How many of those who entered are of the demo history."""
     lost_cost_usd: float | None
@@ -224,6 +227,7 @@ def measure(
         groups=[] if by is None else _groups(acts, best, _keys(session, by, span, best, most), most),
         sample_ratio=acts.share / SHARES,
         counted=len(best.level),
+        conversion_between=wilson(int(np.sum(best.level == last)), len(best.level)) if acts.share < SHARES else None,
         demo=_scaled(int(np.sum(best.is_demo)), acts.scale),
         lost_cost_usd=_money(costs[np.arange(len(best.level)), best.level][best.level < last], acts.scale),
     )
@@ -244,6 +248,8 @@ class _Best:
     is_demo: Flags
     window: int
     """Microseconds."""
+    share: int
+    """Of :data:`SHARES` that the people are."""
 
 
 def _best(acts: Acts, steps: int, entered_until: int, window: int) -> _Best:
@@ -266,7 +272,16 @@ def _best(acts: Acts, steps: int, entered_until: int, window: int) -> _Best:
     people = acts.person[entry][order]
     first = order[np.concatenate(([True], people[1:] != people[:-1]))] if len(order) else order
     chosen = entry[first]
-    return _Best(chosen, at[first], level[first], acts.own[chosen], acts.subject[chosen], acts.is_demo[chosen], window)
+    return _Best(
+        chosen,
+        at[first],
+        level[first],
+        acts.own[chosen],
+        acts.subject[chosen],
+        acts.is_demo[chosen],
+        window,
+        acts.share,
+    )
 
 
 def _costs(acts: Acts, best: _Best) -> Floats:
@@ -348,7 +363,7 @@ def _keys(session: Session, by: str, span: Interval, best: _Best, most: int) -> 
         told = funnel_sql.leads_by_person(session, by)
         return [told.get(int(subject)) for subject in best.subject]
     counted = Counter(int(own) for own in best.own if own != funnel_sql.NO_GROUP)
-    names = funnel_sql.names_of_groups(session, by, span, [own for own, _ in counted.most_common(most + 1)])
+    names = funnel_sql.names_of_groups(session, by, span, [own for own, _ in counted.most_common(most + 1)], best.share)
     return [names.get(int(own), _REST) if own != funnel_sql.NO_GROUP else None for own in best.own]
 
 

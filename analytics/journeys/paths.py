@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import InputError
-from analytics.journeys.acts import MOST_ROWS, SHARES, Acts, Flags, Ints, read_acts
+from analytics.journeys.acts import MOST_ROWS, SHARES, Acts, Flags, Ints, of_share, read_acts
 from analytics.rollup import read as rollup
 
 SESSION_GAP = timedelta(minutes=30)
@@ -88,7 +88,7 @@ def paths(
     acts = read_acts(session, interval, mark="0", own="hashtextextended(kind, 0)", parameters={}, most_rows=most_rows)
     visits = _visits(acts, gap // timedelta(microseconds=1))
     codes, place = np.unique(visits.kind, return_inverse=True)
-    names = _names(session, interval, codes)
+    names = _names(session, interval, codes, acts.share)
     if start is not None:
         visits, place = _from(visits, place, names, start)
     links: list[Link] = []
@@ -204,7 +204,7 @@ def _links(depth: int, step: _Step, names: Sequence[str], scale: float) -> list[
     return sorted(links, key=lambda link: (-link.n, link.source, link.target is None, link.target or ""))
 
 
-def _names(session: Session, interval: Interval, codes: Ints) -> list[str]:
+def _names(session: Session, interval: Interval, codes: Ints, share: int) -> list[str]:
     """Return the names of kinds by their hashes; kinds that the rollup does not know yet are looked for in the rows."""
     known = rollup.keys(session, "event.kind", interval)
     rows = session.execute(
@@ -213,12 +213,14 @@ def _names(session: Session, interval: Interval, codes: Ints) -> list[str]:
     names: dict[int, str] = {row[0]: row[1] for row in rows}
     missing = [code for code in codes.tolist() if code not in names]
     if missing:
+        parameters = {"since": interval.since, "until": interval.until, "codes": missing}
         rows = session.execute(
-            text(
-                "SELECT DISTINCT hashtextextended(kind, 0), kind FROM event"
-                " WHERE at >= :since AND at < :until AND hashtextextended(kind, 0) = ANY(CAST(:codes AS bigint[]))"
-            ),
-            {"since": interval.since, "until": interval.until, "codes": missing},
+            text(f"""
+                SELECT DISTINCT hashtextextended(kind, 0), kind FROM event
+                WHERE at >= :since AND at < :until AND subject IS NOT NULL
+                    AND hashtextextended(kind, 0) = ANY(CAST(:codes AS bigint[])) {of_share(share, parameters)}
+            """),  # noqa: S608 - values are parameters
+            parameters,
         )
         names |= {row[0]: row[1] for row in rows}
     return [names[code] for code in codes.tolist()]

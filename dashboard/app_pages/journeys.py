@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from analytics.journeys.acts import MOST_ROWS, MOST_ROWS_PATIENT
 from analytics.journeys.importing import Mapped
 from analytics.journeys.leads import LeadRow
 from analytics.journeys.saved_funnels import SavedFunnel
@@ -26,6 +27,7 @@ OLDER = "leads.older"
 TAKEN = "import.taken"
 STEP = "step"
 """Name in the URL of the kind of event whose newest are shown below the funnel."""
+PATIENT = "patient"
 OF_CONTEXTS = "context."
 
 
@@ -67,15 +69,32 @@ def draw_funnel() -> None:
 
 def draw_result(chosen: Chosen) -> None:
     with states.loading(400):
-        answer = ask.funnel_result(filters.span, chosen.steps, chosen.spec.window, chosen.by)
+        answer = ask.funnel_result(filters.span, chosen.steps, chosen.spec.window, chosen.by, most_rows=most_rows())
     result = states.settle(answer, "The funnel")
     if result is None:
         return
     opened = journeys_funnel.draw(result)
+    draw_patience(result.sample_ratio)
     if opened is not None:
         st.query_params[STEP] = chosen.spec.steps[opened].kind
     states.as_of(answer)
     draw_step(chosen)
+
+
+def most_rows() -> int:
+    # The toggle is drawn below what it governs, and not at all where everybody was counted.
+    is_patient = st.session_state.get(PATIENT, st.query_params.get(PATIENT) == "true")
+    return MOST_ROWS_PATIENT if is_patient else MOST_ROWS
+
+
+def draw_patience(sample_ratio: float) -> None:
+    if sample_ratio < 1 or most_rows() > MOST_ROWS:
+        st.toggle(
+            "Look at more people",
+            key=PATIENT,
+            bind="query-params",
+            help=f"Up to {MOST_ROWS_PATIENT:,} events are looked at instead of {MOST_ROWS:,}; this takes some seconds.",
+        )
 
 
 def draw_step(chosen: Chosen) -> None:
@@ -126,11 +145,12 @@ def draw_paths() -> None:
 
 def draw_followed(start: str | None, depth: int) -> None:
     with states.loading(400):
-        answer = ask.paths_taken(filters.span, start, depth)
+        answer = ask.paths_taken(filters.span, start, depth, most_rows=most_rows())
     found = states.settle(answer, "The paths")
     if found is None:
         return
     journeys_paths.draw(found)
+    draw_patience(found.sample_ratio)
     states.as_of(answer)
 
 

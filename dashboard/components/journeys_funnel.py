@@ -222,7 +222,12 @@ def _draw_footnotes(result: FunnelResult) -> None:
     if result.sample_ratio < 1:
         notes.append(
             f":orange-badge[:material/percent: Sampled] {formats.percent(result.sample_ratio)} of the people were"
-            f" looked at ({result.counted:,}), because there are too many events; counts are scaled up."
+            f" looked at ({result.counted:,}), because there are many events; counts are scaled up."
+        )
+    if result.conversion_between is not None:
+        low, high = result.conversion_between
+        notes.append(
+            f"The conversion of everybody lies between {formats.percent(low)} and {formats.percent(high)} (95 %)."
         )
     if result.demo:
         notes.append(f"{result.demo:,} of {result.steps[0].people:,} people are of the demo history.")

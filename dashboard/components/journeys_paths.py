@@ -56,7 +56,7 @@ def draw(found: Paths) -> None:
     if found.sample_ratio < 1:
         notes.append(
             f":orange-badge[:material/percent: Sampled] {formats.percent(found.sample_ratio)} of the people were looked"
-            " at, because there are too many events; counts are scaled up."
+            " at, because there are many events; counts are scaled up."
         )
     if found.demo:
         notes.append(f"{found.demo:,} visits are of the demo history.")

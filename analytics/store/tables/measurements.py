@@ -18,6 +18,12 @@ class Event(Base):
         Index("ix_event_at", "at", postgresql_using="brin"),
         Index("ix_event_kind_at", "kind", text("at DESC")),
         Index("ix_event_subject_at", "subject", text("at DESC")),
+        Index(
+            "ix_event_share",
+            text("(CAST(abs(hashtextextended(subject, 11) % 4096) AS smallint))"),
+            "at",
+            postgresql_where=text("subject IS NOT NULL"),
+        ),
         CheckConstraint("duration_ms >= 0", name="duration_ms"),
         {"postgresql_partition_by": "RANGE (at)"},
     )

@@ -7,6 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from analytics.core.clock import utc_now
+from analytics.journeys.acts import MOST_ROWS, MOST_ROWS_PATIENT
 from analytics.journeys.funnels import LONGEST_WINDOW, MOST_STEPS, FunnelResult, FunnelSpec, Step, measure
 from analytics.journeys.paths import MOST_DEPTH, SESSION_GAP, Paths, paths
 from analytics.journeys.saved_funnels import SavedFunnel, delete_funnel, get_funnel, list_funnels, save_funnel
@@ -15,6 +16,12 @@ from dashboard.auth.roles import Role
 
 _BY = "Split by this of the first step: source, service, project, props.<name>, lead.score, lead.source, lead.owner,"
 _MOST_GROUPS = 50
+_EVENTS = Field(
+    default=MOST_ROWS,
+    ge=1_000,
+    le=MOST_ROWS_PATIENT,
+    description="Events that are looked at; where there are more, a share of the people is, and counts are scaled up.",
+)
 
 
 class StepAsked(Asked):
@@ -48,6 +55,7 @@ class FunnelQuery(RangeQuery):
 
     by: str | None = Field(default=None, max_length=200, description=f"{_BY} lead.status.")
     most: int = Field(default=10, ge=1, le=_MOST_GROUPS, description="Groups that are told apart.")
+    events: int = _EVENTS
 
 
 class PathsQuery(RangeQuery):
@@ -59,6 +67,7 @@ class PathsQuery(RangeQuery):
     gap_s: float = Field(
         default=SESSION_GAP.total_seconds(), gt=0, le=30 * 86400, description="So long without an event ends a visit."
     )
+    events: int = _EVENTS
 
 
 async def list_saved(call: Call) -> list[SavedFunnel]:
@@ -110,12 +119,14 @@ async def follow_paths(call: Call) -> Paths:
         depth=query.depth,
         most=query.most,
         gap=timedelta(seconds=query.gap_s),
+        most_rows=query.events,
     )
 
 
 def _measured(session: Session, spec: FunnelSpec, query: FunnelQuery) -> FunnelResult:
     now = utc_now()
-    return measure(session, spec, query.interval(now=now), now=now, by=query.by, most=query.most)
+    interval = query.interval(now=now)
+    return measure(session, spec, interval, now=now, by=query.by, most=query.most, most_rows=query.events)
 
 
 _ONE = "/journeys/funnels/{funnel_id:uuid}"

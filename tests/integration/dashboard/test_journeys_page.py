@@ -31,6 +31,17 @@ def test_funnels_paths_leads_and_events_are_shown_with_their_numbers(open_page, 
     assert "told apart" in texts(app)
 
 
+def test_of_many_events_a_share_is_shown_until_a_reader_has_time(open_page, full_place, monkeypatch):
+    monkeypatch.setattr("analytics.journeys.acts.MOST_ROWS", 1000)
+    app = open_page(full_place, Role.ANALYST, "journeys", range="30d")
+    assert "Sampled" in texts(app)
+    assert "The conversion of everybody lies between" in texts(app)
+    app.toggle(key="patient").set_value(True).run()
+    assert not broke(app), texts(app)
+    assert "Sampled" not in texts(app)
+    assert app.toggle(key="patient").value is True
+
+
 def test_without_events_the_page_says_how_they_get_here(open_page, empty_place):
     app = open_page(empty_place, Role.ANALYST, "journeys")
     assert not broke(app), texts(app)

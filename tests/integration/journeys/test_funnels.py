@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from analytics.core.clock import Interval
 from analytics.core.errors import ConflictError, InputError, NotFoundError
+from analytics.journeys.acts import SHARES, of_share
 from analytics.journeys.funnels import FunnelSpec, Step, measure
 from analytics.journeys.saved_funnels import delete_funnel, get_funnel, list_funnels, save_funnel
 
@@ -187,6 +188,24 @@ def test_where_there_is_too_much_a_share_of_the_people_is_counted_and_said(sessi
     assert 0 < result.counted < 30
     assert result.steps[0].people == 2 * result.counted
     assert result.steps[1].of_first == 1.0
+    low, high = result.conversion_between
+    assert low == 0 < high < 0.3
+
+
+def test_only_the_events_of_a_share_are_read_for_it(session: Session, tell: Tell):
+    tell("ann", (0, "web.visit"))
+    session.execute(text("SET LOCAL enable_seqscan = off"))
+    parameters: dict[str, Any] = {"since": DAY.since, "until": DAY.until}
+    condition = of_share(3, parameters)
+    plan = session.scalars(
+        text(
+            f"EXPLAIN SELECT kind FROM event WHERE at >= :since AND at < :until AND subject IS NOT NULL {condition}"  # noqa: S608 - as the product
+        ),
+        parameters,
+    ).all()
+    conditions = [line for line in plan if "Index Cond" in line]
+    assert any("hashtextextended" in line and "at >=" in line for line in conditions), plan
+    assert of_share(SHARES, parameters) == ""
 
 
 def test_an_unknown_property_is_refused_and_values_are_never_sql(session: Session, tell: Tell):
