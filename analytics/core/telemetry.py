@@ -60,6 +60,12 @@ DB_POOL_WAIT_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS_S,
 )
 CACHE_LOOKUPS = Counter("helmsight_cache_lookups", "Lookups in a cache.", ["cache", "result"])
+CACHE_SECONDS = Histogram(
+    "helmsight_cache_answer_duration_seconds",
+    "Time until a named cache had an answer: from this process, shared (from Redis) or computed (read anew).",
+    ["cache", "source"],
+    buckets=(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0),
+)
 CACHE_EVICTIONS = Counter("helmsight_cache_evictions", "Entries pushed out of a cache before their time.", ["cache"])
 CACHE_ENTRIES = Gauge("helmsight_cache_entries", "Entries of a cache of this process.", ["cache"])
 CACHE_MOST_ENTRIES = Gauge("helmsight_cache_most_entries", "The most entries a cache of this process keeps.", ["cache"])

@@ -84,11 +84,12 @@ class GaugeSource:
     """A gauge of Prometheus, averaged over time.
 
     Processes that show the same thing are not added up: of each value of the label *by* the highest counts, and those
-    are added; without *by*, the highest of all counts.
+    are added, or averaged where the figure is a share; without *by*, the highest of all counts.
     """
 
     selector: str
     by: str = ""
+    is_share: bool = False
 
     @property
     def part(self) -> str:

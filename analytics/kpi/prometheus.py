@@ -73,6 +73,8 @@ def read_prometheus_by(prom: PromClient, item: Kpi, label: str, interval: Interv
     source = item.measure
     if isinstance(source, QuantileSource):
         return _quantiles_by(prom, source, label, window, end)
+    if isinstance(source, GaugeSource):
+        return _levels_by(prom, source, label, window, end)
     if not isinstance(source, CounterSource):
         return {}
     values = _values_by(prom, source.value, label, window, end)
@@ -143,7 +145,9 @@ def _increase(selector: str, window: str) -> str:
 def _level(source: GaugeSource, window: str) -> str:
     """Return the query of the mean level; processes that show the same thing are not added up."""
     level = f"avg_over_time({source.selector}[{window}])"
-    return f"sum(max by ({source.by}) ({level}))" if source.by else f"max({level})"
+    if not source.by:
+        return f"max({level})"
+    return f"{'avg' if source.is_share else 'sum'}(max by ({source.by}) ({level}))"
 
 
 def _steps(prom: PromClient, asked: Mapping[tuple[str, str], str], grid: Grid) -> dict[tuple[str, str], _Steps]:
@@ -179,6 +183,14 @@ def _quantiles_by(prom: PromClient, source: QuantileSource, label: str, window: 
             value = histogram_quantile(source.quantile, bounds, counts)
             found[key] = Found(value, round(float(counts[-1])), measured_at=at)
     return found
+
+
+def _levels_by(prom: PromClient, source: GaugeSource, label: str, window: str, at: datetime) -> dict[str, Found]:
+    counts = prom.instant(f"sum by ({label}) (count_over_time({source.selector}[{window}]))", at)
+    seen = {row.labels.get(label, ""): row.value or 0.0 for row in counts}
+    rows = prom.instant(f"max by ({label}) (avg_over_time({source.selector}[{window}]))", at)
+    levels = {row.labels.get(label, ""): row.value for row in rows if row.value is not None}
+    return {key: Found(value, round(seen.get(key, 0.0)), measured_at=at) for key, value in levels.items()}
 
 
 def _histograms(prom: PromClient, wanted: Mapping[str, QuantileSource], grid: Grid) -> dict[str, dict[float, _Steps]]:

@@ -33,7 +33,7 @@ from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError, InvariantError
 from analytics.core.logging import get_logger
 from analytics.core.memo import CacheStats, Memo
-from analytics.core.telemetry import CACHE_LOOKUPS
+from analytics.core.telemetry import CACHE_LOOKUPS, CACHE_SECONDS
 from analytics.live.client import redis_errors
 
 P = ParamSpec("P")
@@ -195,6 +195,7 @@ class Caches:
         Raises:
             InvariantError: If there is no cache of that name.
         """
+        started = time.perf_counter()
         cache = self._cache(name)
         text = key_text(key)
         is_forced = force or _anew.get()
@@ -202,7 +203,7 @@ class Caches:
         if not is_forced:
             entry = self._look(cache, text, versions)
             if entry is not None:
-                return self._hit(cache, entry, "process")
+                return self._hit(cache, entry, "process", started)
         flight: tuple[object, ...] = (name, text, versions, is_forced)
         with self._lock:
             running = self._flights.get(flight)
@@ -211,10 +212,12 @@ class Caches:
                 self._flights[flight] = mine
         if running is not None:
             kept: Kept[T] = running.result()
-            return self._hit(cache, _Entry(kept.value, kept.computed_at, versions), "process")
+            return self._hit(cache, _Entry(kept.value, kept.computed_at, versions), "process", started)
         try:
             stands = min(ttl or cache.strategy.ttl, LONGEST)
-            kept = self._find(cache, text, compute, of=of, versions=versions, ttl=stands, is_forced=is_forced)
+            kept = self._find(
+                cache, text, compute, of=of, versions=versions, ttl=stands, is_forced=is_forced, started=started
+            )
             mine.set_result(kept)
         except BaseException as error:
             mine.set_exception(error)
@@ -226,16 +229,17 @@ class Caches:
 
     def get(self, name: str, key: object, *, of: Any = None, tags: Sequence[str] = ()) -> Kept[Any] | None:
         """Return the answer to *key* if there is one that stands, else None; *of* and *tags* as it was put."""
+        started = time.perf_counter()
         cache, text, versions = self._cache(name), key_text(key), self._shared.versions(tags)
         entry = self._look(cache, text, versions)
         if entry is not None:
-            return self._hit(cache, entry, "process")
+            return self._hit(cache, entry, "process", started)
         entry = None if of is None else self._shared.get(name, text, _adapter(of), versions)
         if entry is None:
             self._count_miss(cache)
             return None
         cache.memo.put(text, entry, ttl=KEEP_HERE)
-        return self._hit(cache, entry, "shared")
+        return self._hit(cache, entry, "shared", started)
 
     def put(
         self,
@@ -324,6 +328,7 @@ class Caches:
         versions: tuple[str, ...],
         ttl: timedelta,
         is_forced: bool,
+        started: float,
     ) -> Kept[Any]:
         name = cache.strategy.name
         if of is not None and not is_forced:
@@ -332,26 +337,29 @@ class Caches:
                 found = self._shared.wait(name, text, _adapter(of), versions)
             if found is not None:
                 cache.memo.put(text, found, ttl=min(ttl, KEEP_HERE))
-                return self._hit(cache, found, "shared")
+                return self._hit(cache, found, "shared", started)
         self._count_miss(cache)
-        started = time.perf_counter()
+        begun = time.perf_counter()
         try:
             entry = _Entry(compute(), utc_now(), versions)
             self._keep(cache, text, entry, of, ttl)
         finally:
             if of is not None:
                 self._shared.end(name, text)
+        ended = time.perf_counter()
+        CACHE_SECONDS.labels(name, "computed").observe(ended - started)
         with self._lock:
             cache.counts.computed += 1
-            cache.counts.compute_s += time.perf_counter() - started
+            cache.counts.compute_s += ended - begun
         return Kept(entry.value, entry.computed_at, "computed")
 
     def _keep(self, cache: _Named, text: str, entry: _Entry, of: Any, ttl: timedelta) -> None:
         is_shared = of is not None and self._shared.put(cache.strategy.name, text, entry, _adapter(of), ttl)
         cache.memo.put(text, entry, ttl=min(ttl, KEEP_HERE) if is_shared else ttl)
 
-    def _hit(self, cache: _Named, entry: _Entry, source: Literal["process", "shared"]) -> Kept[Any]:
+    def _hit(self, cache: _Named, entry: _Entry, source: Literal["process", "shared"], started: float) -> Kept[Any]:
         CACHE_LOOKUPS.labels(cache.strategy.name, "hit").inc()
+        CACHE_SECONDS.labels(cache.strategy.name, source).observe(time.perf_counter() - started)
         with self._lock:
             cache.counts.hits += 1
             cache.counts.shared_hits += source == "shared"

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
 from analytics.core.errors import DependencyError, InvariantError
 from analytics.core.memo import CacheStats
@@ -232,6 +233,21 @@ def test_without_redis_a_process_goes_on_with_what_it_keeps_and_tells_of_changes
 def test_an_answer_of_another_release_is_read_anew(client: redis.Redis) -> None:
     Caches(client).remember("leads", "a", lambda: "text", of=str)
     assert Caches(client).remember("leads", "a", lambda: LEAD, of=Lead) == LEAD
+
+
+def test_how_long_an_answer_took_is_measured_by_where_it_came_from(client: redis.Redis) -> None:
+    def took(source: str, part: str = "count") -> float:
+        name = f"helmsight_cache_answer_duration_seconds_{part}"
+        return REGISTRY.get_sample_value(name, {"cache": "tasks", "source": source}) or 0.0
+
+    sources = ("computed", "process", "shared")
+    before, spent = [took(source) for source in sources], took("computed", "sum")
+    for caches in (Caches(client), Caches(client)):
+        for _ in range(2):
+            assert caches.remember("tasks", "a", lambda: 1, of=int, tags=("tasks",)) == 1
+    assert Caches(client).get("tasks", "a", of=int, tags=("tasks",)) is not None
+    assert [took(source) - was for source, was in zip(sources, before, strict=True)] == [1, 2, 2]
+    assert took("computed", "sum") > spent
 
 
 def test_every_cache_has_its_strategy_and_an_unknown_name_is_a_mistake_of_ours() -> None:
