@@ -5,18 +5,22 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, QueuePool
 
 from analytics.core.errors import ConfigError, ConflictError, DependencyError, HelmsightError
 from analytics.core.settings import Settings
 from analytics.core.telemetry import DB_ERRORS, DB_POOL, DB_POOL_WAIT_SECONDS, DB_QUERY_SECONDS
 
 DRIVER = "postgresql+psycopg"
+LONGEST_PAUSE = timedelta(minutes=10)
+"""A transaction in which nothing happens for longer is ended by PostgreSQL: whoever holds it stands still."""
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,17 @@ class PoolState:
 
 
 class _Counted(QueuePool):
-    """A pool that counts what happens in it."""
+    """A pool that counts what happens in it, and once it was disposed of keeps no connection.
+
+    Threads may still be reading when a process ends. A connection that one of them gives back, or opens, after that
+    would lie in a pool that nobody closes any more; it is closed at once.
+    """
 
     label = "sync"
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._is_over = False
         self._counting = threading.Lock()
         self.checkouts = self.opened = self.invalid = self.exhausted = 0
         self.wait_s = 0.0
@@ -101,6 +110,22 @@ class _Counted(QueuePool):
                 self.checkouts += 1
                 self.wait_s += waited
             DB_POOL_WAIT_SECONDS.labels(self.label).observe(waited)
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        super()._do_return_conn(record)
+        if self._is_over:
+            super().dispose()
+
+    def dispose(self) -> None:
+        """Close what is here, and from now on what is given back."""
+        self._is_over = True
+        super().dispose()
+
+    def recreate(self) -> "_Counted":
+        """Return a pool like this one, with counts of its own."""
+        pool: _Counted = super().recreate()  # type: ignore[assignment]
+        pool._is_over = self._is_over
+        return pool
 
     def count(self, *, opened: int = 0, invalid: int = 0) -> None:
         """Count connections that were opened, or thrown away."""
@@ -144,13 +169,20 @@ def make_engine(settings: Settings, *, role: str) -> Engine:
     return engine
 
 
-def make_async_engine(settings: Settings, *, role: str) -> AsyncEngine:
-    """Return a pooled engine for asyncio."""
+def make_async_engine(settings: Settings, *, role: str, longest_pause: timedelta = LONGEST_PAUSE) -> AsyncEngine:
+    """Return a pooled engine for asyncio.
+
+    Args:
+        settings: Where PostgreSQL is, and how it is used.
+        role: Names the process, as for :func:`make_engine`.
+        longest_pause: A transaction in which nothing happens for longer is ended by PostgreSQL, so that what it
+            locked is free.
+    """
     engine = create_async_engine(
         driver_url(settings.dsn),
         poolclass=_CountedAsync,
         **_pool_arguments(settings),
-        connect_args=_connect_arguments(settings, role),
+        connect_args=_connect_arguments(settings, role, longest_pause),
     )
     _observe(engine.sync_engine, role)
     return engine
@@ -185,12 +217,14 @@ def session_scope(engine: Engine) -> Iterator[Session]:
     """Open a session whose transaction commits at the end of the block, or rolls back on an error.
 
     Raises:
-        DependencyError: If PostgreSQL does not answer; nothing was kept.
+        DependencyError: If PostgreSQL does not answer; nothing was kept, unless the message says that nobody knows.
         ConflictError: If what was written clashes with what is there; nothing was kept.
     """
     with translated(), Session(engine, expire_on_commit=False) as session:
         yield session
-        session.commit()
+        session.flush()
+        with _at_the_end():
+            session.commit()
 
 
 @asynccontextmanager
@@ -199,7 +233,24 @@ async def async_session_scope(engine: AsyncEngine) -> AsyncIterator[AsyncSession
     with translated():
         async with AsyncSession(engine, expire_on_commit=False) as session:
             yield session
-            await session.commit()
+            await session.flush()
+            with _at_the_end():
+                await session.commit()
+
+
+@contextmanager
+def _at_the_end() -> Iterator[None]:
+    """Tell of a commit without an answer what it is: what was written may be there."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise DependencyError(
+                "PostgreSQL was lost while it stored what was asked; that is there in full or not at all. Look, before"
+                " you try again.",
+                part="postgres",
+            ) from error
+        raise
 
 
 @contextmanager
@@ -243,10 +294,10 @@ def _pool_arguments(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _connect_arguments(settings: Settings, role: str) -> dict[str, Any]:
-    timeout_ms = int(settings.store.statement_timeout.total_seconds() * 1000)
+def _connect_arguments(settings: Settings, role: str, longest_pause: timedelta = LONGEST_PAUSE) -> dict[str, Any]:
     options = {
-        "statement_timeout": timeout_ms,
+        "statement_timeout": settings.store.statement_timeout // _MILLISECOND,
+        "idle_in_transaction_session_timeout": longest_pause // _MILLISECOND,
         "work_mem": settings.store.work_mem,
         "random_page_cost": "1.1",
         "jit": "off",

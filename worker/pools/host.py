@@ -133,7 +133,8 @@ class RunHost:
     async def _open(self) -> None:
         process = self._process
         stack = AsyncExitStack()
-        self._engine = make_async_engine(process.settings, role="runs")
+        # Whoever stands still within a transaction, as a stopped process does, keeps its runs no longer than a lease.
+        self._engine = make_async_engine(process.settings, role="runs", longest_pause=process.settings.worker.lease)
         stack.push_async_callback(self._engine.dispose)
         pool = await stack.enter_async_context(McpPool(process.settings))
         checkpoints = Checkpointer(self._engine, owner=process.name)

@@ -180,14 +180,14 @@ class Checkpointer:
                 (row[0], row[1]) for row in await locked.fetchall() if row[2] == self._owner and row[3] == "running"
             }
             parked = {row[0]: row[1] for row in await parks.fetchall()} if parks is not None else {}
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except psycopg.Error as error:
+            if not (driver.closed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))):
+                await driver.rollback()
+                raise
             await self._drop()
             raise DependencyError(
                 f"PostgreSQL did not take a checkpoint ({str(error).strip()[:200]}); it waits.", part="postgres"
             ) from error
-        except psycopg.Error:
-            await driver.rollback()
-            raise
         return ours, parked
 
     async def _connection(self) -> psycopg.AsyncConnection[Any]:

@@ -1,14 +1,24 @@
 """What a pool tells of itself, and several questions at once."""
 
+import asyncio
 import threading
+import time
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from analytics.core.errors import DependencyError
 from analytics.core.settings import Settings
-from analytics.store.engine import PoolProfile, make_engine, pool_state, session_scope
+from analytics.store.engine import (
+    PoolProfile,
+    async_session_scope,
+    make_async_engine,
+    make_engine,
+    pool_state,
+    session_scope,
+)
 from analytics.store.parallel import gather
 
 pytestmark = pytest.mark.integration
@@ -52,6 +62,102 @@ def test_a_pool_that_is_exhausted_says_so(settings: Settings, monkeypatch: pytes
     assert pool_state(engine).exhausted == 1
     engine.dispose()
     assert pool_state(engine).exhausted == 0, "a new pool begins anew"
+
+
+def driver_of(connection: Connection):
+    return connection.connection.driver_connection
+
+
+def test_what_is_still_read_when_a_process_ends_leaves_no_connection_open(engine: Engine) -> None:
+    reading = engine.connect()
+    reading.execute(text("SELECT 1"))
+    before = driver_of(reading)
+    engine.dispose()
+    assert reading.scalar(text("SELECT 2")) == 2, "what is under way comes to its end"
+    reading.close()
+    with engine.connect() as late:
+        after = driver_of(late)
+    assert (before.closed, after.closed) == (True, True)
+
+
+def test_what_asyncio_still_reads_when_a_process_ends_leaves_no_connection_open(settings: Settings) -> None:
+    async def read_on() -> list[bool]:
+        engine = make_async_engine(settings, role="test")
+        async with engine.connect() as reading:
+            await reading.execute(text("SELECT 1"))
+            before = (await reading.get_raw_connection()).driver_connection
+            await engine.dispose()
+        async with engine.connect() as late:
+            after = (await late.get_raw_connection()).driver_connection
+        return [before.closed, after.closed]
+
+    assert asyncio.run(read_on()) == [True, True]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_pool_grows_by_its_overflow_under_load_and_shrinks_to_its_size(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    profile = PoolProfile(size=size, overflow=2, recycle_s=60, timeout_s=0)
+    monkeypatch.setitem(make_engine.__globals__["POOL_PROFILES"], "local", profile)
+    engine = make_engine(settings, role="test")
+    taken = [engine.connect() for _ in range(size + 2)]
+    assert (pool_state(engine).checked_out, pool_state(engine).overflow, pool_state(engine).used) == (size + 2, 2, 1.0)
+    for connection in taken:
+        connection.close()
+    state = pool_state(engine)
+    assert (state.checked_out, state.checked_in, state.overflow, state.opened) == (0, size, 0, size + 2)
+    engine.dispose()
+
+
+def test_a_connection_that_is_old_is_opened_anew(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = PoolProfile(size=1, overflow=0, recycle_s=600, timeout_s=5)
+    monkeypatch.setitem(make_engine.__globals__["POOL_PROFILES"], "local", profile)
+    engine = make_engine(settings, role="test")
+    with engine.connect() as connection:
+        first = driver_of(connection)
+    with engine.connect() as connection:
+        assert driver_of(connection) is first
+    later = time.time() + 601
+    monkeypatch.setattr("sqlalchemy.pool.base.time.time", lambda: later)
+    with engine.connect() as connection:
+        assert driver_of(connection) is not first
+    assert (first.closed, pool_state(engine).opened, pool_state(engine).invalid) == (True, 2, 0)
+    monkeypatch.undo()
+    engine.dispose()
+
+
+def test_whoever_stands_still_within_a_transaction_loses_what_it_locked(settings: Settings, engine: Engine) -> None:
+    lock = text("SELECT pg_advisory_xact_lock(4711)")
+
+    async def stand_still() -> None:
+        stuck = make_async_engine(settings, role="stuck", longest_pause=timedelta(milliseconds=50))
+        try:
+            async with async_session_scope(stuck) as session:
+                await session.execute(lock)
+                with session_scope(engine) as other:  # in this thread, so that the loop stands still meanwhile
+                    other.execute(lock)
+                await session.execute(text("SELECT 1"))
+        finally:
+            await stuck.dispose()
+
+    with pytest.raises(DependencyError, match="closed the connection"):
+        asyncio.run(stand_still())
+
+
+@pytest.mark.parametrize("lost_at", ["a statement", "the end"])
+def test_only_when_a_connection_is_lost_at_the_end_it_is_not_known_what_was_kept(engine: Engine, lost_at: str) -> None:
+    def work_and_lose() -> None:
+        with session_scope(engine) as session:
+            pid = session.scalar(text("SELECT pg_backend_pid()"))
+            with session_scope(engine) as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            if lost_at == "a statement":
+                session.execute(text("SELECT 1"))
+
+    expected = "in full or not at all" if lost_at == "the end" else "nothing was changed"
+    with pytest.raises(DependencyError, match=expected):
+        work_and_lose()
 
 
 def test_what_is_no_pool_has_no_figures() -> None:
