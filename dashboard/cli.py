@@ -4,19 +4,17 @@ Exit codes: 0 done, 1 failed, 2 a setting or argument is wrong, 3 Helmsight runs
 waited for has not ended, 130 interrupted.
 """
 
-import json
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Self
 
 import typer
 
 from analytics.core.errors import ConfigError, HelmsightError
-
-if TYPE_CHECKING:
-    from dashboard.commands.answers import Answer
+from dashboard.commands.answers import tell as _answer
+from dashboard.commands.answers import to_json
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -36,6 +34,7 @@ workflows = typer.Typer(help="Workflows: definitions in files and in the store."
 runs = typer.Typer(help="Runs of workflows.", no_args_is_help=True)
 cache = typer.Typer(help="Results of nodes that are kept to be used again.", no_args_is_help=True)
 rollups = typer.Typer(help="Sums of facts by hour and day, which figures stand on.", no_args_is_help=True)
+indexes = typer.Typer(help="Indexes of the database that are advised, and those made from it.", no_args_is_help=True)
 slos = typer.Typer(help="Service level objectives: files, rules, budgets, reports.", no_args_is_help=True)
 events = typer.Typer(help="Events of web, social, messages, leads and contexts.", no_args_is_help=True)
 app.add_typer(users, name="user")
@@ -44,6 +43,7 @@ app.add_typer(workflows, name="workflow")
 app.add_typer(runs, name="run")
 app.add_typer(cache, name="cache")
 app.add_typer(rollups, name="rollup")
+app.add_typer(indexes, name="index")
 app.add_typer(slos, name="slo")
 app.add_typer(events, name="events")
 
@@ -424,7 +424,7 @@ def run_logs(
     from dashboard.commands import run as commands  # noqa: PLC0415 - see the module docstring
 
     for line in commands.logs(run, node=node, index=index, attempt=attempt, limit=limit, follow=follow):
-        typer.echo(json.dumps(commands.log_data(line), default=_json) if as_json else commands.log_line(line))
+        typer.echo(to_json(commands.log_data(line)) if as_json else commands.log_line(line))
 
 
 @cache.command("show")
@@ -487,6 +487,34 @@ def rollup_rebuild(
     from dashboard.commands import rollup as commands  # noqa: PLC0415 - see the module docstring
 
     _answer(commands.build_again(last_s=_seconds(last) or 0, sources=source), as_json=as_json)
+
+
+@indexes.command("list")
+def index_list(as_json: AsJson = False) -> None:
+    """Show which indexes are advised, and which were made from it with how often they were used."""
+    from dashboard.commands import index as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.show(), as_json=as_json)
+
+
+@indexes.command("make")
+def index_make(
+    advice: Annotated[str, typer.Argument(help="What is advised, as `list` shows it.")], as_json: AsJson = False
+) -> None:
+    """Ask the scheduler to make an advised index, beside everybody who reads and writes."""
+    from dashboard.commands import index as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.make(advice), as_json=as_json)
+
+
+@indexes.command("drop")
+def index_drop(
+    name: Annotated[str, typer.Argument(help="Name of an index that was made so.")], as_json: AsJson = False
+) -> None:
+    """Ask the scheduler to drop an index that was made from its advice."""
+    from dashboard.commands import index as commands  # noqa: PLC0415 - see the module docstring
+
+    _answer(commands.drop(name), as_json=as_json)
 
 
 @slos.command("validate")
@@ -604,16 +632,6 @@ def _seconds(text: str | None) -> float | None:
     return None if text is None else parse_duration(text).total_seconds()
 
 
-def _answer(answer: "Answer", *, as_json: bool) -> None:
-    """Print what a command answers, and end as it ended."""
-    if as_json:
-        typer.echo(json.dumps(answer.data, indent=2, default=_json))
-    else:
-        _show(answer.lines)
-    if answer.exit_code:
-        raise typer.Exit(answer.exit_code)
-
-
 class _Progress:
     """Tells on standard error what happens meanwhile: on a terminal in one line that changes, else line by line."""
 
@@ -631,10 +649,6 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         if self._is_open:
             typer.echo(err=True)
-
-
-def _json(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _show(lines: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from analytics.database import (
     index_advice,
     index_findings,
     io_report,
+    made_indexes,
     server_state,
     statements,
     tables,
@@ -24,6 +25,7 @@ from analytics.database.model import (
     Finding,
     IndexReport,
     IoReport,
+    MadeIndex,
     Order,
     ServerState,
     SettingCheck,
@@ -68,6 +70,13 @@ def database_index_advice(context: AppContext) -> Section[AdviceReport]:
     """Return indexes that statements would use."""
     with session_scope(context.engine) as session:
         return index_advice(session)
+
+
+@question(fresh_for=_LOCKS, role=Role.OPERATOR, is_kept=False)
+def database_made_indexes(context: AppContext) -> Section[Sequence[MadeIndex]]:
+    """Return the indexes that were made from their advice, or are to be."""
+    with session_scope(context.engine) as session:
+        return made_indexes(session)
 
 
 @question(fresh_for=_MINUTE, role=Role.OPERATOR, is_kept=False)

@@ -105,6 +105,10 @@ class StoreSettings(_Group):
         description="How long runs and calls of agents, handoffs and events are kept; whole months are dropped, their"
         " sums stay.",
     )
+    auto_index: bool = Field(
+        default=False,
+        description="Whether the scheduler makes advised indexes by itself, one a day, where the gain is beyond doubt.",
+    )
 
 
 class RedisSettings(_Group):

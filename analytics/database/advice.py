@@ -166,6 +166,8 @@ def judge(use: Use, table: Table) -> IndexAdvice | str:
     saved = 1 - after / before
     names = [test.column for test in columns]
     return IndexAdvice(
+        key=f"{table.title}:{','.join(names)}",
+        schema=table.schema,
         table=table.title,
         columns=names,
         sql=_create(table, names),

@@ -8,6 +8,7 @@ from psycopg import sql
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from analytics.database.making import PREFIX
 from analytics.database.model import IndexFinding, IndexReport
 from analytics.database.section import Missing, Section, read_section
 
@@ -70,7 +71,9 @@ def _is_within(row: Row[Any], other: Row[Any]) -> bool:
 
 def _invalid(row: Row[Any]) -> IndexFinding:
     name = sql.Identifier(row.schema, row.name).as_string()
-    if row.kind == "I":
+    if row.name.startswith(PREFIX):
+        reason, statement = "Helmsight has not come to the end of making it.", f"-- see the indexes made here: {name}"
+    elif row.kind == "I":
         reason, statement = "Not every partition has its part of it.", f"-- attach the missing parts to {name}"
     elif "_ccnew" in row.name or "_ccold" in row.name:
         reason, statement = "Left behind by a REINDEX CONCURRENTLY that failed.", f"DROP INDEX CONCURRENTLY {name};"

@@ -11,6 +11,7 @@ from typing import Literal
 Severity = Literal["critical", "warning", "note"]
 Order = Literal["total", "mean", "calls", "rows", "read", "temp"]
 Whose = Literal["all", "ours", "others"]
+IndexState = Literal["queued", "building", "ready", "failed", "dropping", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,11 @@ class Statements:
 class IndexAdvice:
     """An index that statements would use, as their plans say."""
 
+    key: str
+    """Its table with its columns; the same advice has the same."""
+    schema: str
     table: str
+    """With its schema unless that is ``public``."""
     columns: Sequence[str]
     sql: str
     reason: str
@@ -178,6 +183,37 @@ class AdviceReport:
     served: int
     """Of them, such an index is there already."""
     since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeIndex:
+    """An index that was asked for from its advice, and what it has done since."""
+
+    name: str
+    advice: str
+    """The :attr:`IndexAdvice.key` it was made from."""
+    table: str
+    """With its schema unless that is ``public``."""
+    columns: Sequence[str]
+    reason: str
+    """What the advice said."""
+    state: IndexState
+    is_valid: bool | None
+    """False: PostgreSQL keeps it up to date and does not use it; None: it is not there."""
+    is_automatic: bool
+    requested_at: datetime
+    requested_by: str
+    ready_at: datetime | None
+    due_at: datetime | None
+    """When something is to be done for it next; None: nothing is."""
+    attempts: int
+    error: str | None
+    """Why the last attempt failed."""
+    size_bytes: int | None
+    scans: int | None
+    """How often it was used since :attr:`scans_since`."""
+    scans_since: datetime | None
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,23 @@
 """What does PostgreSQL spend its time on, and what holds it up?"""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import get_args
 
 import streamlit as st
 
-from analytics.database.model import Order, Whose
+from analytics.database.model import MadeIndex, Order, Whose
 from analytics.store.engine import pool_state
+from dashboard import actions, database_actions, guard
 from dashboard import database_questions as asks
-from dashboard import guard
-from dashboard.components import database, states
+from dashboard.auth.roles import Role
+from dashboard.auth.viewer import current_viewer
+from dashboard.components import database, database_made, states
 from dashboard.components.head import current_filters
 from dashboard.context import get_context
 
 filters = current_filters()
+can_change = current_viewer().role >= Role.ADMIN
 VIEWS = {
     "statements": "Statements",
     "advice": "Index advice",
@@ -51,9 +56,27 @@ def draw_advice() -> None:
     with states.loading(200):
         answer = asks.database_index_advice()
     found = database.settle(answer, "Index advice")
+    made = database.settle(asks.database_made_indexes(), "The indexes made here") or []
     if found is not None:
-        database.draw_advice(found)
+        wanted = database.draw_advice(found, made, can_change=can_change)
+        if wanted is not None and actions.succeeds(partial(database_actions.make_index, wanted.key)):
+            said("The index is made soon; this page shows how it stands.")
         states.as_of(answer)
+    draw_made(made)
+
+
+def draw_made(made: Sequence[MadeIndex]) -> None:
+    wish = database_made.draw_made(made, can_change=can_change)
+    match wish:
+        case ("make", row) if actions.succeeds(partial(database_actions.make_index, row.advice)):
+            said("It is tried again soon.")
+        case ("drop", row) if actions.succeeds(partial(database_actions.drop_index, row.name)):
+            said("The index is dropped soon.")
+
+
+def said(words: str) -> None:
+    st.toast(words, icon=":material/check_circle:")
+    st.rerun()
 
 
 def draw_indexes() -> None:

@@ -1,9 +1,12 @@
 """What commands answer: lines for people, the same as JSON for programs, and how it ended; tables in plain text."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import typer
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -21,6 +24,26 @@ class Answer:
     data: Any
     """The same as JSON."""
     exit_code: int = EXIT_DONE
+
+
+def tell(answer: Answer, *, as_json: bool) -> None:
+    """Print what a command answers, and end as it ended."""
+    if as_json:
+        typer.echo(to_json(answer.data, indent=2))
+    else:
+        for line in answer.lines:
+            typer.echo(line)
+    if answer.exit_code:
+        raise typer.Exit(answer.exit_code)
+
+
+def to_json(data: Any, *, indent: int | None = None) -> str:
+    """Return *data* as JSON; times as ISO 8601, what else JSON cannot say as text."""
+    return json.dumps(data, indent=indent, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 @dataclass(slots=True)

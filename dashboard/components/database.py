@@ -17,6 +17,7 @@ from analytics.database.model import (
     IoReport,
     IoRow,
     LongSession,
+    MadeIndex,
     Replica,
     ServerState,
     SettingCheck,
@@ -28,7 +29,7 @@ from analytics.database.model import (
 from analytics.database.section import Missing, Section
 from analytics.store.engine import PoolState
 from dashboard import formats
-from dashboard.components import states, tables
+from dashboard.components import database_made, states, tables
 from dashboard.components.status import Look
 from dashboard.components.tables import Column
 from dashboard.reading import Answer
@@ -119,7 +120,8 @@ def draw_figures(state: ServerState, waiting: int | None) -> None:
     st.caption(
         f"PostgreSQL {state.version}, {kind}, up since {formats.moment(state.started_at, viewer_zone())}. Database"
         f" {formats.escaped(state.database)}, read as {formats.escaped(state.role)}. Figures count from the times they"
-        " say; the time range above does not move them. This page changes nothing: SQL is shown to be copied."
+        " say; the time range above does not move them. But for indexes that are made from their advice, this page"
+        " changes nothing: SQL is shown to be copied."
     )
 
 
@@ -193,8 +195,8 @@ def draw_statements(found: Statements) -> None:
 # ---- Indexes ----
 
 
-def draw_advice(report: AdviceReport) -> None:
-    """Draw indexes that statements would use."""
+def draw_advice(report: AdviceReport, made: Sequence[MadeIndex], *, can_change: bool) -> IndexAdvice | None:
+    """Draw indexes that statements would use; return the one that the reader wants to be made."""
     judged = (
         f"{report.planned} of the {report.looked_at} dearest statements of Helmsight's role could be planned. They read"
         f" {formats.plural(report.scans, 'whole table')} with a condition: {report.small} too small to matter,"
@@ -203,13 +205,17 @@ def draw_advice(report: AdviceReport) -> None:
     )
     if not report.items:
         states.empty("No index is advised", judged, icon=":material/check_circle:")
-        return
+        return None
     st.caption(judged)
+    by_advice = {item.advice: item for item in made}
+    wanted = None
     for place, item in enumerate(report.items):
-        _draw_advice(item, place)
+        if _draw_advice(item, place, by_advice.get(item.key), can_change=can_change):
+            wanted = item
+    return wanted
 
 
-def _draw_advice(item: IndexAdvice, place: int) -> None:
+def _draw_advice(item: IndexAdvice, place: int, made: MadeIndex | None, *, can_change: bool) -> bool:
     with st.container(border=True, gap="small", key=f"database.advice.{place}"):
         st.markdown(f"**{formats.escaped(item.table)}** ({formats.escaped(', '.join(item.columns))})")
         st.markdown(formats.escaped(item.reason))
@@ -224,6 +230,7 @@ def _draw_advice(item: IndexAdvice, place: int) -> None:
             f"For {used_by}. Cost by the planner's units: {formats.number(item.cost_before)} now,"
             f" about {formats.number(item.cost_after)} with it."
         )
+        return database_made.draw_offer(item, made, can_change=can_change)
 
 
 _KINDS = {

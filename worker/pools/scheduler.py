@@ -19,7 +19,7 @@ from analytics.core.clock import utc_now
 from analytics.core.logging import correlated, get_logger
 from analytics.core.settings import Settings
 from analytics.core.telemetry import JOB_SECONDS, JOBS, QUEUE_DEPTH
-from analytics.database import sample_sizes
+from analytics.database import keep_indexes, request_best, sample_sizes
 from analytics.demo import is_seeded, keep_alive
 from analytics.insights import find_insights
 from analytics.kpi.overview import record_score
@@ -123,6 +123,8 @@ def ticks(process: WorkerProcess) -> list[Tick]:
         Tick("find_insights", 600, lambda: find_insights(engine, prom, now=utc_now()), after_s=45),
         Tick("sample_queues", 30, lambda: _sample_queues(process)),
         Tick("sample_sizes", 3600, lambda: _sample_sizes(process)),
+        Tick("keep_indexes", 5, lambda: keep_indexes(engine)),
+        Tick("advise_index", 3600, lambda: _advise_index(process), after_s=300),
         Tick("keep_demo_alive", 4, lambda: _keep_demo_alive(process)),
         Tick("ensure_partitions", 6 * 3600, lambda: _ensure_partitions(process)),
         Tick("clean_expired", 3600, lambda: _clean_expired(process)),
@@ -241,6 +243,12 @@ def _sample_queues(process: WorkerProcess) -> None:
 def _sample_sizes(process: WorkerProcess) -> None:
     with session_scope(process.engine) as session:
         sample_sizes(session, now=utc_now())
+
+
+def _advise_index(process: WorkerProcess) -> None:
+    if process.settings.store.auto_index:
+        with session_scope(process.engine) as session:
+            request_best(session, now=utc_now())
 
 
 def _keep_demo_alive(process: WorkerProcess) -> None:

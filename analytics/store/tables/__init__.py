@@ -2,6 +2,7 @@
 
 from analytics.store.tables.agents import Agent, AgentRun, Handoff, LlmCall
 from analytics.store.tables.base import DEMO, LIVE, Base
+from analytics.store.tables.database import AdvisedIndex
 from analytics.store.tables.identity import ApiToken, AuditEntry, LoginFailure, User, UserSession
 from analytics.store.tables.insights import Insight, InsightFeedback, KpiThreshold, KpiThresholdRevision
 from analytics.store.tables.journeys import Context, Funnel
@@ -54,6 +55,7 @@ __all__ = [
     "DEMO",
     "LIVE",
     "ActiveRun",
+    "AdvisedIndex",
     "Agent",
     "AgentRun",
     "Annotation",

@@ -1,7 +1,8 @@
-"""PostgreSQL itself: its state, what it spends its time on, indexes, tables, locks; read only.
+"""PostgreSQL itself: its state, what it spends its time on, indexes, tables, locks; advised indexes made and dropped.
 
-All of it is for operators. They are called when something is stuck; and what is shown is statements without their
-values, of our database alone, so it tells how the product is built and how it does, not what is in it.
+Reading is for operators, making and dropping for administrators. Operators are called when something is stuck; and
+what is shown is statements without their values, of our database alone, so it tells how the product is built and how
+it does, not what is in it.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ from analytics.database import (
     index_advice,
     index_findings,
     io_report,
+    made_indexes,
+    request_drop,
+    request_index,
     server_state,
     statements,
     tables,
@@ -29,6 +33,7 @@ from analytics.database.model import (
     Finding,
     IndexReport,
     IoReport,
+    MadeIndex,
     Order,
     ServerState,
     SettingCheck,
@@ -59,6 +64,12 @@ class TablesQuery(Asked):
     limit: int = Field(default=50, ge=1, le=500, description="The most items.")
 
 
+class IndexAsked(Asked):
+    """Which advised index to make."""
+
+    advice: str = Field(min_length=1, max_length=500, description="`key` of an index that is advised.")
+
+
 async def get_state(call: Call) -> Section[ServerState]:
     """Return the state of the server."""
     return await _read(call, server_state)
@@ -83,6 +94,21 @@ async def list_statements(call: Call) -> Section[Statements]:
 async def list_advice(call: Call) -> Section[AdviceReport]:
     """Return indexes that are advised."""
     return await _read(call, index_advice)
+
+
+async def list_made(call: Call) -> Section[Sequence[MadeIndex]]:
+    """Return the indexes that were asked for from the advice."""
+    return await _read(call, made_indexes)
+
+
+async def make_index(call: Call) -> MadeIndex:
+    """Ask for an index that is advised."""
+    return await _read(call, partial(request_index, key=call.body(IndexAsked).advice, actor=call.viewer.actor))
+
+
+async def drop_index(call: Call) -> MadeIndex:
+    """Ask for an index to be dropped that was made from its advice."""
+    return await _read(call, partial(request_drop, name=call.path("name"), actor=call.viewer.actor))
 
 
 async def list_indexes(call: Call) -> Section[IndexReport]:
@@ -117,6 +143,8 @@ def _get(path: str, handler: Any, doc: str, answer: Any, query: type[Asked] | No
     return Operation("GET", path, handler, doc, Role.OPERATOR, answer, query=query)
 
 
+_MADE = "/database/made-indexes"
+
 OPERATIONS = (
     _get(
         "/database",
@@ -141,6 +169,33 @@ OPERATIONS = (
         StatementsQuery,
     ),
     _get("/database/index-advice", list_advice, "Return indexes that statements would use.", Section[AdviceReport]),
+    _get(
+        _MADE,
+        list_made,
+        "Return the indexes that were asked for from the advice, with how they stand and how often they were used.",
+        Section[list[MadeIndex]],
+    ),
+    Operation(
+        "POST",
+        _MADE,
+        make_index,
+        "Ask for an index that is advised; the scheduler makes it beside readers and writers.",
+        Role.ADMIN,
+        MadeIndex,
+        body=IndexAsked,
+        status=202,
+        doing="make an index",
+    ),
+    Operation(
+        "DELETE",
+        f"{_MADE}/{{name}}",
+        drop_index,
+        "Ask for an index to be dropped that was made from its advice; no other can be.",
+        Role.ADMIN,
+        MadeIndex,
+        status=202,
+        doing="drop an index",
+    ),
     _get("/database/indexes", list_indexes, "Return unused, duplicate and broken indexes.", Section[IndexReport]),
     _get(
         "/database/tables",

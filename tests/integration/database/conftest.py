@@ -37,6 +37,13 @@ def counted_session(counted: Engine) -> Iterator[Session]:
 
 
 @pytest.fixture
+def superuser(postgres: EmbeddedPostgres, counted: Engine) -> Iterator[psycopg.Connection]:
+    """Somebody there who may do everything."""
+    with psycopg.connect(as_superuser(postgres, str(counted.url.database)), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
 def as_plain(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], Session]]:
     """Return a function that opens a session in a database as a role that has no rights."""
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as connection:
