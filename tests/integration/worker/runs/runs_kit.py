@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rq.timeouts import TimerDeathPenalty
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from analytics.core.settings import Settings
 from analytics.live.client import connect
@@ -113,14 +113,30 @@ def hosting(settings: Settings, name: str = "host-1", slots: int = 50, drain_s: 
 
 
 @contextmanager
-def frozen(host: RunHost) -> Iterator[None]:
-    """The host's loop stands still, as that of a process stopped by SIGSTOP."""
-    goes_on = threading.Event()
-    host._loop.call_soon_threadsafe(goes_on.wait)
+def frozen(host: RunHost, statement: str | None = None) -> Iterator[None]:
+    """The host's loop stands still, as that of a process stopped by SIGSTOP; after *statement*, if there is one."""
+    goes_on, stands_still = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        stands_still.set()
+        goes_on.wait()
+
+    async def stop() -> None:
+        if statement is None:
+            stand_still()
+            return
+        async with host._engine.connect() as connection:
+            await connection.execute(text(statement))
+            stand_still()
+            await connection.invalidate()
+
+    stopped = host._submit(stop())
+    stands_still.wait()
     try:
         yield
     finally:
         goes_on.set()
+        stopped.result()
 
 
 class _InThread:
