@@ -1,12 +1,14 @@
 """Index advice: what conditions of plans say, which index they need, and when none."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from analytics.database.activity import blocked_by
 from analytics.database.advice import Column, Table, Use, index_cost, judge, together
-from analytics.database.model import IndexAdvice
+from analytics.database.making import beyond_doubt, made_name
+from analytics.database.model import AdviceReport, IndexAdvice
 from analytics.database.plans import Condition, Scan, conditions_of, scans
 
 
@@ -142,3 +144,54 @@ def test_reading_more_rows_by_an_index_costs_more():
 def test_who_waits_behind_whom_is_followed_to_the_end():
     assert blocked_by({2: [1], 3: [2], 4: [2, 9]}) == {1: {2, 3, 4}, 2: {3, 4}, 9: {4}}
     assert blocked_by({1: [2], 2: [1]}) == {2: {1}, 1: {2}}
+
+
+DOUBTLESS = IndexAdvice(
+    key="big:tenant",
+    schema="public",
+    table="big",
+    columns=["tenant"],
+    sql="",
+    reason="",
+    statements=["1"],
+    calls=100,
+    saves_s=600.0,
+    share=0.2,
+    cost_before=1000.0,
+    cost_after=10.0,
+    size_bytes=2**20,
+    writes=0,
+)
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def report(item, *, counted=timedelta(days=2)):
+    return AdviceReport([item], 1, 1, 1, 0, 0, 0, since=None if counted is None else NOW - counted)
+
+
+@pytest.mark.parametrize(
+    ("change", "counted", "is_made"),
+    [
+        ({}, timedelta(days=2), True),
+        ({}, timedelta(hours=23), False),
+        ({}, None, False),
+        ({"share": 0.04}, timedelta(days=2), False),
+        ({"share": None}, timedelta(days=2), False),
+        ({"saves_s": 59.0}, timedelta(days=2), False),
+        ({"cost_after": 101.0}, timedelta(days=2), False),
+        ({"size_bytes": 2**30}, timedelta(days=2), False),
+        ({"size_bytes": None}, timedelta(days=2), False),
+    ],
+)
+def test_only_what_is_beyond_doubt_is_made_by_itself(change, counted, is_made):
+    item = replace(DOUBTLESS, **change)
+    assert beyond_doubt(report(item, counted=counted), now=NOW) == ([item] if is_made else [])
+
+
+def test_names_of_made_indexes_fit_and_differ_where_their_columns_do():
+    long = "a_table_with_a_name_that_is_as_long_as_postgresql_lets_it_be_63"
+    names = {made_name("public", long, columns) for columns in (["first"], ["second"], ["first", "second"])}
+    names |= {made_name("other", long, ["first"]), made_name("public", "Gr\u00f6\u00dfe" * 12, ["first"])}
+    assert len(names) == 5
+    assert all(name.startswith("hx_") and len(name.encode()) <= 63 for name in names)
+    assert made_name("public", "run", ["status"]) == made_name("public", "run", ["status"])
