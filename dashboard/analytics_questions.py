@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from analytics.agents import AgentRanking, agent_performance
+from analytics.agents import AgentRanking
 from analytics.insights.findings import InsightRow, list_insights
 from analytics.insights.model import InsightKind
 from analytics.kpi import thresholds
@@ -17,6 +17,7 @@ from dashboard.auth.roles import Role
 from dashboard.context import AppContext
 from dashboard.data import question
 from dashboard.filters import Span
+from dashboard.kept import AGENTS, ranking_of
 
 MOST_ROWS = 50
 _MINUTE = timedelta(minutes=1)
@@ -29,14 +30,14 @@ def usage_of(context: AppContext, span: Span) -> Usage:
         return usage(session, span.interval())
 
 
-@question()
+@question(tags=(AGENTS,))
 def ranking(context: AppContext, span: Span) -> AgentRanking:
     """Return how agents did over *span*; the bounds of the key figure of their runs say who is healthy."""
     with session_scope(context.engine) as session:
         bounds = thresholds.effective(session, ids=["agent_success"])[0].bounds
-        if bounds.good is None or bounds.warning is None:
-            return agent_performance(session, span.interval())
-        return agent_performance(session, span.interval(), good=bounds.good, warning=bounds.warning)
+    if bounds.good is None or bounds.warning is None:
+        return ranking_of(context, span.interval())
+    return ranking_of(context, span.interval(), good=bounds.good, warning=bounds.warning)
 
 
 @question()

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 
-from analytics.agents import AgentGraph, agent_graph
+from analytics.agents import AgentGraph
 from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import DependencyError, NotFoundError
 from analytics.demo import is_seeded
@@ -36,7 +36,7 @@ from dashboard.api.health import Health, collect_health
 from dashboard.auth.roles import Role
 from dashboard.context import AppContext, get_context
 from dashboard.filters import Span
-from dashboard.kept import views_of
+from dashboard.kept import AGENTS, graph_of, views_of
 from dashboard.reading import LIVE, MEMORY, Question, note_limit
 from worker.pictures import PagePicture
 from worker.pictures import page_picture as picture_of
@@ -225,11 +225,10 @@ OF_SLOS: tuple[Question[..., Any], ...] = (
 """What reads objectives; read anew after a definition, a correction or an annotation changed."""
 
 
-@question()
+@question(tags=(AGENTS,))
 def graph_of_agents(context: AppContext, span: Span) -> AgentGraph:
     """Return who handed work to whom over *span*."""
-    with session_scope(context.engine) as session:
-        return agent_graph(session, span.interval())
+    return graph_of(context, span.interval())
 
 
 @question(fresh_for=LIVE, part="redis")

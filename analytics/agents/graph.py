@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from analytics.agents.known import KnownAgent, known_agents
 from analytics.agents.performance import AgentHealth, agent_totals, health_of
 from analytics.core.clock import Interval
 from analytics.core.ratios import wilson
 from analytics.rollup.cell import Cell
-from analytics.store.tables import DEMO, Agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,16 @@ class AgentGraph:
     edges: Sequence[AgentEdge]
 
 
-def agent_graph(session: Session, interval: Interval) -> AgentGraph:
+def agent_graph(session: Session, interval: Interval, *, agents: Sequence[KnownAgent] | None = None) -> AgentGraph:
     """Return every known agent, and those that only appear in the work of *interval*, with the work given.
 
-    Three statements: what agents did comes from the rollup, hand-overs from their rows in the interval.
+    Two statements, and one for who is known: what agents did comes from the rollup, hand-overs from their rows in the
+    interval.
+
+    Args:
+        session: The open transaction.
+        interval: The time to look at.
+        agents: Those that are known, if the caller has them.
     """
     values = {"since": interval.since, "until": interval.until}
     edges = [
@@ -70,32 +76,29 @@ def agent_graph(session: Session, interval: Interval) -> AgentGraph:
         for row in session.execute(_EDGES, values)
     ]
     cells = agent_totals(session, interval)
-    known = {agent.id: agent for agent in session.scalars(select(Agent))}
+    known = {agent.id: agent for agent in (known_agents(session) if agents is None else agents)}
     strangers = {name for edge in edges for name in (edge.source, edge.target)}
     names = {*known, *cells}
-    order = sorted(names, key=lambda name: (_team(known.get(name)) is None, _team(known.get(name)) or "", name))
-    nodes = [_node(name, known.get(name), cells.get(name)) for name in [*order, *sorted(strangers - names)]]
+    every = {name: known.get(name, KnownAgent(name, name)) for name in names | strangers}
+    order = sorted(names, key=lambda name: (every[name].team is None, every[name].team or "", name))
+    nodes = [_node(every[name], cells.get(name)) for name in [*order, *sorted(strangers - names)]]
     return AgentGraph(interval, nodes, edges)
 
 
-def _team(agent: Agent | None) -> str | None:
-    return agent.team if agent is not None else None
-
-
-def _node(agent_id: str, agent: Agent | None, cell: Cell | None) -> AgentNode:
+def _node(agent: KnownAgent, cell: Cell | None) -> AgentNode:
     completed, failed = (cell.ok or 0, cell.failed or 0) if cell is not None else (0, 0)
     sure = wilson(completed, completed + failed)
     return AgentNode(
-        id=agent_id,
-        name=agent.name if agent is not None else agent_id,
-        icon=agent.icon if agent is not None else "smart_toy",
-        team=_team(agent),
+        id=agent.id,
+        name=agent.name,
+        icon=agent.icon,
+        team=agent.team,
         runs=cell.n if cell is not None else 0,
         failed=failed,
         success_ratio=cell.success_ratio if cell is not None else None,
         cost_usd=cell.cost_usd if cell is not None else None,
         p95_s=cell.quantile(0.95) if cell is not None else None,
-        is_demo=agent is not None and agent.origin == DEMO,
+        is_demo=agent.is_demo,
         health=health_of(completed, failed) if cell is not None else AgentHealth.QUIET,
         success_low=sure[0] if sure is not None else None,
         success_high=sure[1] if sure is not None else None,

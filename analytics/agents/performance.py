@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from analytics.agents.known import KnownAgent, known_agents
 from analytics.core.clock import Interval, utc_now
 from analytics.core.ratios import wilson
 from analytics.rollup.cell import Cell
 from analytics.rollup.read import Course, Want, read_many, totals, window
 from analytics.rollup.steps import trend_step
-from analytics.store.tables import DEMO, Agent
 
 CUT = "agent_run.agent"
 MOST_AGENTS = 200
@@ -96,11 +95,17 @@ class AgentRanking:
 
 
 def agent_performance(
-    session: Session, interval: Interval, *, most: int = MOST_AGENTS, good: float = GOOD, warning: float = WARNING
+    session: Session,
+    interval: Interval,
+    *,
+    most: int = MOST_AGENTS,
+    good: float = GOOD,
+    warning: float = WARNING,
+    agents: Sequence[KnownAgent] | None = None,
 ) -> AgentRanking:
     """Return how every agent did that ran in *interval*; then those that are known and did not.
 
-    Three statements, whatever the number of runs behind them.
+    Two statements, and one for who is known, whatever the number of runs behind them.
 
     Args:
         session: The open transaction.
@@ -108,19 +113,21 @@ def agent_performance(
         most: How many agents at most, those with most runs.
         good: Share of completed runs from which an agent is healthy.
         warning: Share below which it fails.
+        agents: Those that are known, if the caller has them.
     """
     covered, step = window(interval, now=utc_now()), trend_step(interval)
     ranked = totals(session, CUT, interval, most=most + 1)
     names = list(ranked)[:most]
     courses = read_many(session, [Want(CUT, name) for name in names], interval, step=step) if names else {}
-    known = {row.id: row for row in session.scalars(select(Agent).order_by(Agent.team, Agent.id))}
-    agents = [
-        _performance(name, known.get(name), courses.get(Want(CUT, name)), good=good, warning=warning) for name in names
+    known = {agent.id: agent for agent in (known_agents(session) if agents is None else agents)}
+    found = [
+        _performance(known.get(name, KnownAgent(name, name)), courses.get(Want(CUT, name)), good=good, warning=warning)
+        for name in names
     ]
     if len(ranked) <= most:
         quiet = [agent for name, agent in known.items() if name not in ranked]
-        agents += [_performance(agent.id, agent, None, good=good, warning=warning) for agent in quiet]
-    return AgentRanking(covered.interval, step, agents[:most], more=max(len(ranked), len(agents)) > most)
+        found += [_performance(agent, None, good=good, warning=warning) for agent in quiet]
+    return AgentRanking(covered.interval, step, found[:most], more=max(len(ranked), len(found)) > most)
 
 
 def agent_totals(session: Session, interval: Interval) -> Mapping[str, Cell]:
@@ -143,18 +150,16 @@ def health_of(completed: int, failed: int, *, good: float = GOOD, warning: float
     return AgentHealth.DEGRADED if interval[1] < good else AgentHealth.UNSURE
 
 
-def _performance(
-    agent_id: str, agent: Agent | None, course: Course | None, *, good: float, warning: float
-) -> AgentPerformance:
+def _performance(agent: KnownAgent, course: Course | None, *, good: float, warning: float) -> AgentPerformance:
     cell, before = (course.total, course.before) if course is not None else (None, None)
     completed, failed = (cell.ok or 0, cell.failed or 0) if cell is not None else (0, 0)
     sure = wilson(completed, completed + failed)
     health = health_of(completed, failed, good=good, warning=warning) if cell is not None else AgentHealth.QUIET
     return AgentPerformance(
-        id=agent_id,
-        name=agent.name if agent is not None else agent_id,
-        team=agent.team if agent is not None else None,
-        icon=agent.icon if agent is not None else "smart_toy",
+        id=agent.id,
+        name=agent.name,
+        team=agent.team,
+        icon=agent.icon,
         health=health,
         runs=cell.n if cell is not None else 0,
         completed=completed,
@@ -175,7 +180,7 @@ def _performance(
         success_before=before.success_ratio if before is not None else None,
         p95_before_s=before.quantile(0.95) if before is not None else None,
         trend=[(at, found.n if found else 0, found.quantile(0.95) if found else None) for at, found in _steps(course)],
-        is_demo=cell.is_demo if cell is not None else agent is not None and agent.origin == DEMO,
+        is_demo=cell.is_demo if cell is not None else agent.is_demo,
     )
 
 

@@ -19,6 +19,7 @@ from analytics.demo.history import company_history
 from analytics.demo.objectives import OF_SLOS, add_objectives
 from analytics.demo.rows import COLUMNS, History
 from analytics.demo.runs import OF_RUNS, add_runs, stored_definition
+from analytics.live.cache import invalidate
 from analytics.rollup.upkeep import keep_up
 from analytics.slo import catalogue, ledger
 from analytics.slo.model import BUCKET
@@ -39,6 +40,8 @@ from analytics.store.tables import (
 
 LENGTH = timedelta(days=30)
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('helmsight.demo'))")
+_TAGS = ("agents", "contexts", "journeys", "kpis", "leads", "projects", "sessions", "slos", "tasks")
+"""Of what is kept in caches and rests on rows of the demo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def seed(engine: Engine, client: redis.Redis | None, *, seed: int = 7, now: date
     if added:
         keep_up(engine, now=until, late_every=timedelta(0))
     if client is not None:
+        invalidate(client, *_TAGS)
         live.keep_alive(client)
     return SeedReport(added)
 
@@ -131,6 +135,7 @@ def remove(engine: Engine, client: redis.Redis | None) -> RemoveReport:
     if removed:
         keep_up(engine, now=utc_now(), late_every=timedelta(0))
     if client is not None:
+        invalidate(client, *_TAGS)
         live.forget(client)
     return RemoveReport(removed, kept.rowcount, kept_slos.rowcount)
 

@@ -83,8 +83,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy("users", timedelta(seconds=600), 500, "what one person set up: saved views"),
     Strategy("tasks", timedelta(seconds=300), 1000, "tasks of projects"),
     Strategy("contexts", timedelta(seconds=600), 500, "contexts and their use"),
-    Strategy("agents", timedelta(seconds=1800), 200, "agents: metadata, assignments, hand-overs"),
-    Strategy("sessions", timedelta(seconds=3600), 100, "conversations and journeys that have ended"),
+    Strategy("agents", timedelta(seconds=1800), 200, "agents, and the work between them in a time that has ended"),
+    Strategy("sessions", timedelta(seconds=3600), 100, "what one person, lead or context did in a time that has ended"),
     Strategy("queries", timedelta(seconds=300), 500, "results of expensive queries"),
 )
 

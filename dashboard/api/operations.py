@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from analytics.core.clock import Interval, require_aware, utc_now
 from analytics.core.errors import InputError, InvariantError, NotFoundError
+from analytics.live.cache import read_anew
 from analytics.store.engine import async_session_scope
 from analytics.store.paging import DEFAULT_LIMIT, MAX_LIMIT, Page
 from analytics.store.queries import audit
@@ -137,6 +138,11 @@ class Call:
         """Return the IP address the call came from, if it is known."""
         return known_address(self.request.client.host) if self.request.client is not None else None
 
+    @property
+    def is_anew(self) -> bool:
+        """Return whether the caller wants an answer that is read now, whatever is kept."""
+        return "no-cache" in self.request.headers.get("cache-control", "")
+
     async def ask(self, question: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query, or a change, in one transaction without holding up the event loop."""
         async with async_session_scope(self.context.async_engine) as session:
@@ -246,13 +252,14 @@ class Operation:
         key = f"{request.url.path}?{urlencode(sorted(request.query_params.multi_items()))}"
         tags = (self.area, *self.rests_on)
         versions = await to_thread.run_sync(caches.versions, tags)
-        if "no-cache" not in request.headers.get("cache-control", ""):
+        if not call.is_anew:
             kept = await to_thread.run_sync(partial(caches.get, name, key, of=str, tags=tags))
             if kept is not None:
                 response = self._render_content(request, kept.value.encode())
                 response.headers["Age"] = str(max(0, int((utc_now() - kept.computed_at).total_seconds())))
                 return response
-        content = to_json(await self.handler(call))
+        with read_anew(is_asked=call.is_anew):
+            content = to_json(await self.handler(call))
         await to_thread.run_sync(partial(caches.put, name, key, content.decode(), of=str, versions=versions))
         return self._render_content(request, content)
 

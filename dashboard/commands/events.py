@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
+from sqlalchemy.orm import Session
+
 from analytics.core.clock import utc_now
 from analytics.core.errors import InputError
 from analytics.journeys.events import Rejected, Taken
@@ -56,25 +58,29 @@ def import_file(
         )
         if dry_run:
             return _seen(look_at(file, now=now, oldest=oldest, mapped=mapped, encoding=encoding))
-        taken = import_csv(here.engine, file, mapped=mapped, now=now, oldest=oldest, encoding=encoding)
-        _noted(here, name, taken)
+        with session_scope(here.engine) as session:
+            taken = import_csv(session, file, mapped=mapped, now=now, oldest=oldest, encoding=encoding)
+            _note(session, name, taken)
+        _renew(here, taken)
     return _done(taken)
 
 
-def _noted(here: Reached, name: str, taken: Taken) -> None:
+def _note(session: Session, name: str, taken: Taken) -> None:
     detail = {"file": Path(name).name, "stored": taken.stored, "known": taken.known, "rejected": taken.rejected}
-    with session_scope(here.engine) as session:
-        audit.record(
-            session,
-            actor=ACTOR,
-            action="event.imported",
-            object_type="event",
-            object_id=str(taken.stored),
-            detail=detail,
-        )
-    if (taken.leads or taken.contexts) and here.settings.redis.url is not None:
+    audit.record(
+        session,
+        actor=ACTOR,
+        action="event.imported",
+        object_type="event",
+        object_id=str(taken.stored),
+        detail=detail,
+    )
+
+
+def _renew(here: Reached, taken: Taken) -> None:
+    if (taken.stored or taken.leads or taken.contexts) and here.settings.redis.url is not None:
         with connect(here.settings) as client:
-            invalidate(client, "leads", "contexts")
+            invalidate(client, "leads", "contexts", "sessions")
 
 
 def _done(taken: Taken) -> Answer:

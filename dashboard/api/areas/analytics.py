@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from analytics.agents import AgentRanking, agent_performance
+from analytics.agents import AgentRanking
 from analytics.core.clock import Interval
 from analytics.kpi.costs import BY, MOST_LINES, Costs, costs
 from analytics.kpi.usage import Usage, usage
 from dashboard.api.operations import Asked, Call, Operation, RangeQuery
 from dashboard.auth.roles import Role
+from dashboard.kept import AGENTS, ranking_of
 
 _KEPT_S = 60
 """So long browsers may show an answer again."""
@@ -33,7 +34,8 @@ class CostsQuery(RangeQuery):
 async def get_agent_performance(call: Call) -> AgentRanking:
     """Return how agents do."""
     query = call.query(AgentsQuery)
-    return await call.ask(agent_performance, Interval.last(timedelta(days=query.days)), most=query.limit)
+    interval = Interval.last(timedelta(days=query.days))
+    return await call.in_thread(ranking_of, call.context, interval, most=query.limit)
 
 
 async def get_usage(call: Call) -> Usage:
@@ -58,6 +60,7 @@ OPERATIONS = (
         query=AgentsQuery,
         max_age_s=_KEPT_S,
         keep="metrics",
+        rests_on=(AGENTS,),
     ),
     Operation(
         "GET",

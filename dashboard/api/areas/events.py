@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 from analytics.core.clock import utc_now
 from analytics.core.errors import InputError
 from analytics.journeys.events import NewEvent, Rejected, Taken
-from analytics.journeys.feed import EventFilter, EventRow, list_events, list_kinds
+from analytics.journeys.feed import EventFilter, EventRow, list_kinds
 from analytics.journeys.importing import Mapped, Preview, import_csv, look_at, zone_of
 from analytics.journeys.ingest import take_in
+from analytics.live.cache import read_anew
 from analytics.sources import cloudevents
 from analytics.store.engine import session_scope
 from dashboard.api.operations import Asked, Call, CursorQuery, Listing, Operation, RangeQuery, decode_cursor, listing
 from dashboard.auth.roles import Role
+from dashboard.kept import SESSIONS, events_of, is_late
 from worker.workflow import triggers
 
 LEADS = "leads"
@@ -99,9 +101,10 @@ async def list_told(call: Call) -> Listing:
     """Return events."""
     query = call.query(FeedQuery)
     wanted = EventFilter(query.kind, query.source, query.subject, query.service, query.project_id)
-    rows: list[EventRow] = await call.ask(
-        list_events, query.interval(), wanted, before=decode_cursor(query.after), limit=query.limit
-    )
+    with read_anew(is_asked=call.is_anew):
+        rows: Sequence[EventRow] = await call.in_thread(
+            events_of, call.context, query.interval(), wanted, before=decode_cursor(query.after), limit=query.limit
+        )
     return listing(rows, query.limit, lambda row: (row.at, row.id))
 
 
@@ -140,7 +143,7 @@ def _told(call: Call, body: bytes, headers: dict[str, str]) -> EventsTaken:
             )
         run_ids = _started(call, session, new)
     call.context.door.wake(run_ids)
-    _renew(call, taken)
+    _renew(call, taken, has_late=any(is_late(event.at) for event in new))
     return EventsTaken(**_fields(taken), run_ids=run_ids)
 
 
@@ -176,17 +179,18 @@ def _imported(call: Call, body: bytes, query: ImportQuery) -> Taken | Preview:
     mapped = Mapped(columns, fixed, zone_of(query.zone))
     if query.dry_run:
         return look_at(file, now=now, oldest=oldest, mapped=mapped, encoding=query.encoding)
-    taken = import_csv(call.context.engine, file, mapped=mapped, now=now, oldest=oldest, encoding=query.encoding)
     with session_scope(call.context.engine) as session:
+        taken = import_csv(session, file, mapped=mapped, now=now, oldest=oldest, encoding=query.encoding)
         detail = {"stored": taken.stored, "known": taken.known, "rejected": taken.rejected}
         call.record(session, "event.imported", object_type="event", object_id=taken.stored, detail=detail)
-    _renew(call, taken)
+    _renew(call, taken, has_late=taken.stored > 0)
     return taken
 
 
-def _renew(call: Call, taken: Taken) -> None:
+def _renew(call: Call, taken: Taken, *, has_late: bool) -> None:
     """Say what changed, so that what is kept of it is read anew."""
-    tags = [tag for tag, count in ((LEADS, taken.leads), (CONTEXTS, taken.contexts)) if count]
+    changes = ((LEADS, taken.leads), (CONTEXTS, taken.contexts), (SESSIONS, has_late))
+    tags = [tag for tag, has_changed in changes if has_changed]
     if tags:
         call.context.caches.invalidate(*tags)
 

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from analytics.agents import AgentGraph, agent_graph
+from analytics.agents import AgentGraph
 from analytics.live.agents import AgentState, agent_states
 from dashboard.api.operations import Call, Operation, RangeQuery
 from dashboard.auth.roles import Role
+from dashboard.kept import graph_of
 
 
 async def get_graph(call: Call) -> AgentGraph:
     """Return the graph of agents."""
-    return await call.ask(agent_graph, call.query(RangeQuery).interval())
+    return await call.in_thread(graph_of, call.context, call.query(RangeQuery).interval())
 
 
 async def list_states(call: Call) -> list[AgentState]:
