@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from analytics.core.clock import utc_now
 from analytics.journeys import leads, saved_funnels
@@ -72,24 +72,24 @@ def import_file(name: str, content: bytes, mapped: Mapped) -> Taken:
     context = get_context()
     now = utc_now()
     oldest = now - context.settings.store.keep_facts
-    taken = import_csv(context.engine, io.BytesIO(content), mapped=mapped, now=now, oldest=oldest)
-    _note_import(context.engine, viewer, name, taken)
+    with session_scope(context.engine) as session:
+        taken = import_csv(session, io.BytesIO(content), mapped=mapped, now=now, oldest=oldest)
+        _note_import(session, viewer, name, taken)
     _changed(ask.LEADS)
     data.forget_all()
     return taken
 
 
-def _note_import(engine: Engine, viewer: Viewer, name: str, taken: Taken) -> None:
+def _note_import(session: Session, viewer: Viewer, name: str, taken: Taken) -> None:
     detail = {"file": name[:200], "stored": taken.stored, "known": taken.known, "rejected": taken.rejected}
-    with session_scope(engine) as session:
-        audit.record(
-            session,
-            actor=viewer.actor,
-            action="event.imported",
-            object_type="event",
-            object_id=str(taken.stored),
-            detail=detail,
-        )
+    audit.record(
+        session,
+        actor=viewer.actor,
+        action="event.imported",
+        object_type="event",
+        object_id=str(taken.stored),
+        detail=detail,
+    )
 
 
 def _operator(doing: str) -> Viewer:

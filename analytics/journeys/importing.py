@@ -13,12 +13,11 @@ from itertools import islice
 from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from analytics.core.errors import InputError
 from analytics.journeys.events import MOST_SHOWN, NewEvent, Rejected, Taken, UnfitError, checked, shown
 from analytics.journeys.ingest import store
-from analytics.store.engine import session_scope
 
 FIELDS = ("at", "kind", "source", "subject", "id", "service", "duration_ms", "cost_usd", "project_id")
 NEEDED = ("at", "kind")
@@ -144,7 +143,7 @@ def look_at(
 
 
 def import_csv(
-    engine: Engine,
+    session: Session,
     file: BinaryIO,
     *,
     mapped: Mapped,
@@ -152,13 +151,13 @@ def import_csv(
     oldest: datetime,
     encoding: str | None = None,
 ) -> Taken:
-    """Take in the events of *file*, those that are fit, in one transaction.
+    """Take in the events of *file*, those that are fit.
 
     A row without an id is known by all it holds: the same row again, in this file or another, is the same event.
     Nothing waits for imported events: they are history. Safe to run twice.
 
     Args:
-        engine: Where to.
+        session: The caller's transaction; nothing is half-applied.
         file: Read from its beginning.
         mapped: What its columns mean.
         now: The present.
@@ -167,7 +166,7 @@ def import_csv(
 
     Raises:
         InputError: If it is not a table of text, or no column tells when and what happened; nothing was stored.
-        DependencyError: If PostgreSQL is away; nothing was stored.
+        DependencyError: If PostgreSQL is away.
     """
     form = form_of(file, encoding)
     _check_columns(form, mapped)
@@ -176,7 +175,7 @@ def import_csv(
         raise InputError(f"No column is said to hold {' or '.join(missing)}; nothing was stored.")
     taken = Taken(0, 0, 0, 0)
     limits = _Limits(now, oldest)
-    with _records(file, form) as records, session_scope(engine) as session:
+    with _records(file, form) as records:
         while batch := list(islice(records, _BATCH)):
             events, problems = _events(batch, form, mapped, limits)
             stored = store(session, events)

@@ -137,8 +137,10 @@ def test_a_file_goes_in_row_by_row_in_whatever_encoding(committing_engine: Engin
     mapped = look_at(file, now=NOON, oldest=OLDEST).mapped
     mine = Mapped(mapped.columns, {"source": encoding})
 
-    taken = import_csv(committing_engine, file, mapped=mine, now=NOON, oldest=OLDEST)
-    again = import_csv(committing_engine, file, mapped=mine, now=NOON, oldest=OLDEST)
+    with session_scope(committing_engine) as session:
+        taken = import_csv(session, file, mapped=mine, now=NOON, oldest=OLDEST)
+    with session_scope(committing_engine) as session:
+        again = import_csv(session, file, mapped=mine, now=NOON, oldest=OLDEST)
 
     assert (taken.received, taken.stored, taken.rejected, taken.leads) == (2, 1, 1, 1)
     assert [(problem.index, problem.path) for problem in taken.problems] == [(3, "time")]
@@ -148,9 +150,9 @@ def test_a_file_goes_in_row_by_row_in_whatever_encoding(committing_engine: Engin
         assert (found.subject, found.props) == ("Zoë", {"p_score": 0.5})
 
 
-def test_a_file_that_does_not_tell_what_happened_is_refused(committing_engine: Engine):
+def test_a_file_that_does_not_tell_what_happened_is_refused(session: Session):
     with pytest.raises(InputError, match="kind"):
-        import_csv(committing_engine, io.BytesIO(b"time\n1\n"), mapped=Mapped({"at": "time"}), now=NOON, oldest=OLDEST)
+        import_csv(session, io.BytesIO(b"time\n1\n"), mapped=Mapped({"at": "time"}), now=NOON, oldest=OLDEST)
 
 
 def test_a_file_that_breaks_off_leaves_nothing(committing_engine: Engine):
@@ -170,7 +172,7 @@ def test_a_file_that_breaks_off_leaves_nothing(committing_engine: Engine):
     file = Broken(f"time,kind,user\n{lines}".encode())
     mapped = Mapped({"at": "time", "kind": "kind", "subject": "user"}, {"source": "broken"})
     file.ends = 2
-    with pytest.raises(OSError, match="disk"):
-        import_csv(committing_engine, file, mapped=mapped, now=NOON, oldest=OLDEST, encoding="utf-8")
+    with pytest.raises(OSError, match="disk"), session_scope(committing_engine) as session:
+        import_csv(session, file, mapped=mapped, now=NOON, oldest=OLDEST, encoding="utf-8")
     with session_scope(committing_engine) as session:
         assert count(session, "broken") == 0
