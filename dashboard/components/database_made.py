@@ -35,7 +35,7 @@ def look_of(row: MadeIndex) -> Look:
 
 
 COLUMNS: list[Column[MadeIndex]] = [
-    Column("Index", lambda row: row.name, width="large"),
+    Column("Index", lambda row: row.name),
     Column("State", look_of, "state", width="small"),
     Column("Size", lambda row: row.size_bytes, "bytes", width="small"),
     Column("Used", lambda row: row.scans, "number", width="small", help="Times, since it is counted."),
@@ -70,7 +70,10 @@ def draw_made(rows: Sequence[MadeIndex], *, can_change: bool) -> tuple[Wish, Mad
         st.caption("None yet. Those that are made from their advice stand here, with how often they were used since.")
         return None
     chosen = tables.choose(rows, COLUMNS, alt="Indexes made from their advice", key="database.made")
-    return None if chosen is None else _draw_one(chosen, can_change=can_change)
+    if chosen is None:
+        st.caption("Mark one to read why it was made, and what can be done with it.")
+        return None
+    return _draw_one(chosen, can_change=can_change)
 
 
 def _draw_one(row: MadeIndex, *, can_change: bool) -> tuple[Wish, MadeIndex] | None:
