@@ -1,7 +1,7 @@
 """The select that sums facts into cells. It fills the rollup, and it answers where raw rows are read.
 
-One pass over the rows groups them by every cut at once and by bucket of the distribution; a second one, over far fewer
-groups, adds them up and packs each distribution.
+Rows are grouped once for their sums, by the finest cuts only, and once for nothing but how many fall into each bucket
+of the distribution. Cells are put together from these pieces, which are far fewer than the rows.
 """
 
 import functools
@@ -64,10 +64,10 @@ def cells_select(fact: Fact, cuts: tuple[str, ...], narrowed: str = "") -> str:
     """
     # Nothing but the texts of this package goes into the statement; every value is bound. OFFSET 0 keeps PostgreSQL
     # from computing an expression again wherever it is used.
-    group = f"{_cut_of(fact, cuts)} AS cut, {_key_of(fact, cuts)} AS key, bucket_start"
-    text = f"""
-        WITH facts AS {"MATERIALIZED" if fact.person else ""} (
-            SELECT bucket_start, fact_time, is_demo, {_refined(fact)} FROM (
+    pieces = _pieces(fact, cuts)
+    return f"""
+        WITH facts AS {"MATERIALIZED" if len(pieces) > 1 else ""} (
+            SELECT bucket_start, {_refined(fact)}, fact_time, is_demo FROM (
                 SELECT CASE WHEN {fact.time} < :origin THEN :since
                         ELSE date_bin(CAST(:step AS interval), {fact.time}, :origin) END AS bucket_start,
                     {fact.time} AS fact_time, origin = 'demo' AS is_demo, {_columns(fact)}
@@ -75,25 +75,70 @@ def cells_select(fact: Fact, cuts: tuple[str, ...], narrowed: str = "") -> str:
                 WHERE {fact.time} >= :since AND {fact.time} < :until AND ({fact.where}) {narrowed}
                 OFFSET 0
             ) AS facts
-        ), counted AS (
-            SELECT {group}, place, {_sums(fact)} FROM facts GROUP BY {_sets(fact, cuts, "place")}
-        ), cells AS (
-            SELECT cut, key, bucket_start, {_totals(fact)} FROM counted GROUP BY cut, key, bucket_start
-        )
+        ), pieces AS ({" UNION ALL ".join(f"({piece})" for piece in pieces)})
+        SELECT {_cut_of(fact, cuts)} AS cut, {_key_of(fact, cuts)} AS key, bucket_start, {_totals(fact)}
+        FROM pieces GROUP BY 1, 2, 3
     """  # noqa: S608
-    columns = ", ".join(["cut", "key", "bucket_start", *MEASURES[:-1]])
-    if fact.person is None:
-        return f"{text} SELECT {columns}, NULL::bytea AS people FROM cells"  # noqa: S608
-    return f"""{text}, registers AS (
-            SELECT {group}, register, max(rank) AS rank FROM facts WHERE register IS NOT NULL
-            GROUP BY {_sets(fact, cuts, "register")}
-        ), crowds AS (
-            SELECT cut, key, bucket_start,
-                string_agg(substring(int4send(register * 256 + rank) FROM 2), '') AS people
-            FROM registers GROUP BY cut, key, bucket_start
-        )
-        SELECT {columns}, people FROM cells LEFT JOIN crowds USING (cut, key, bucket_start)
+
+
+def _pieces(fact: Fact, cuts: tuple[str, ...]) -> list[str]:
+    """Return the selects of what cells are put together from: sums, distributions, people."""
+    dims = _used(fact, cuts)
+    group = ", ".join([f"grouping({', '.join(dims)}) AS absent" if dims else "0 AS absent", "bucket_start", *dims])
+    again = ", ".join(["absent", "bucket_start", *dims])
+    nothing = ", ".join(["NULL"] * len(_measured(fact)))
+    if len(cuts) == 1 and len(dims) <= 1 and fact.sketched:
+        pieces = [_sums_by_place(fact, cuts, group)]
+    else:
+        pieces = [_sums_from_finest(fact, cuts, group)]
+        if fact.sketched:
+            pieces.append(f"""
+                SELECT {again}, {nothing}, string_agg(pair, ''), NULL FROM (
+                    SELECT {group}, {_PLACE_PAIR} AS pair FROM facts WHERE place IS NOT NULL
+                    GROUP BY {_sets(fact, cuts, "place")}
+                ) AS places GROUP BY {again}
+            """)  # noqa: S608
+    if fact.person:
+        pieces.append(f"""
+            SELECT {again}, {nothing}, NULL, string_agg(pair, '') FROM (
+                SELECT {group}, {_REGISTER_PAIR} AS pair FROM facts WHERE register IS NOT NULL
+                GROUP BY {_sets(fact, cuts, "register")}
+            ) AS registers GROUP BY {again}
+        """)  # noqa: S608
+    return pieces
+
+
+def _sums_by_place(fact: Fact, cuts: tuple[str, ...], group: str) -> str:
+    """Return the select of sums by bucket of the distribution; quicker than two groupings where there are few keys."""
+    return f"""
+        SELECT {group}, {_sums(fact)}, CASE WHEN place IS NOT NULL THEN {_PLACE_PAIR} END AS sketch,
+            NULL::bytea AS people
+        FROM facts GROUP BY {_sets(fact, cuts, "place")}
     """  # noqa: S608
+
+
+def _sums_from_finest(fact: Fact, cuts: tuple[str, ...], group: str) -> str:
+    """Return the select of sums of the finest cuts, each once more for every wider cut that is made of it."""
+    dims = {cut: set(fact.cuts[cut]) for cut in cuts}
+    finest = {
+        cut: max((other for other in cuts if dims[other] >= dims[cut]), key=lambda other: len(dims[other]))
+        for cut in cuts
+    }
+    sets = _sets(fact, tuple(dict.fromkeys(finest.values())))
+    absent = _absent(fact, cuts)
+    wider = ", ".join(f"({absent[finest[cut]]}, {absent[cut]})" for cut in cuts)
+    names = ", ".join(["bucket_start", *_used(fact, cuts), *_measured(fact)])
+    return f"""
+        SELECT wider.absent, {names}, NULL::bytea AS sketch, NULL::bytea AS people
+        FROM (SELECT {group}, {_sums(fact)} FROM facts GROUP BY {sets}) AS finest
+        JOIN (VALUES {wider}) AS wider (finest, absent) ON wider.finest = finest.absent
+    """  # noqa: S608
+
+
+_PLACE_PAIR = "substring(int8send(place::bigint << 32 | count(*)) FROM 3)"
+"""Two bytes of the bucket, four of the count; see ``Sketch``."""
+_REGISTER_PAIR = "substring(int4send(register * 256 + max(rank)) FROM 2)"
+"""Two bytes of the register, one of the rank; see ``People``."""
 
 
 def dimension(fact: Fact, dim: str) -> str:
@@ -109,26 +154,30 @@ def _used(fact: Fact, cuts: tuple[str, ...]) -> list[str]:
     return [dim for dim in fact.dims if any(dim in fact.cuts[cut] for cut in cuts)]
 
 
-def _sets(fact: Fact, cuts: tuple[str, ...], finest: str) -> str:
-    sets = [", ".join(["bucket_start", finest, *fact.cuts[cut]]) for cut in cuts]
+def _sets(fact: Fact, cuts: tuple[str, ...], *finest: str) -> str:
+    sets = [", ".join(["bucket_start", *finest, *fact.cuts[cut]]) for cut in cuts]
     return f"GROUPING SETS ({', '.join(f'({item})' for item in sets)})"
 
 
+def _absent(fact: Fact, cuts: tuple[str, ...]) -> dict[str, int]:
+    """Return for each cut which dimensions its groups are not of, as PostgreSQL's ``grouping`` tells it."""
+    dims = list(reversed(_used(fact, cuts)))
+    return {cut: sum(1 << place for place, dim in enumerate(dims) if dim not in fact.cuts[cut]) for cut in cuts}
+
+
 def _cut_of(fact: Fact, cuts: tuple[str, ...]) -> str:
-    """Return the name of the cut, told from which dimensions a group is of."""
-    used = _used(fact, cuts)
-    if not used:
-        return f"'{cuts[0]}'::text"
-    cases = []
-    for cut in cuts:
-        bits = "".join("0" if dim in fact.cuts[cut] else "1" for dim in used)
-        cases.append(f"WHEN {int(bits, 2)} THEN '{cut}'")
-    return f"CASE grouping({', '.join(used)}) {' '.join(cases)} END"
+    """Return the name of the cut of a piece."""
+    cases = [f"WHEN {absent} THEN '{cut}'" for cut, absent in _absent(fact, cuts).items()]
+    return f"CASE absent {' '.join(cases)} END"
 
 
 def _key_of(fact: Fact, cuts: tuple[str, ...]) -> str:
-    """Return the key; what is null is left out, and those are the dimensions that a group is not of."""
-    used = [f"CASE WHEN grouping({dim}) = 0 THEN {_part(dim)} END" for dim in _used(fact, cuts)]
+    """Return the key of a piece: of dimensions that its cut has; what is null is left out."""
+    dims = _used(fact, cuts)
+    used = [
+        f"CASE WHEN absent & {1 << place} = 0 THEN {_part(dim)} END"
+        for dim, place in zip(dims, reversed(range(len(dims))), strict=True)
+    ]
     return f"concat_ws(chr(31), {', '.join(used)})" if used else "''::text"
 
 
@@ -229,5 +278,4 @@ def _totals(fact: Fact) -> str:
     found = [
         f"{measured[name][1] if name in measured else f'NULL::{_TYPES[name]}'} AS {name}" for name in MEASURES[:-2]
     ]
-    packed = "string_agg(int2send(place::int2) || int4send(n), '') FILTER (WHERE place IS NOT NULL)"
-    return ", ".join([*found, f"{packed if fact.sketched else 'NULL::bytea'} AS sketch"])
+    return ", ".join([*found, "string_agg(sketch, '') AS sketch", "string_agg(people, '') AS people"])
