@@ -34,6 +34,16 @@ KPIS = (
         dims=_OF_MODELS,
     ),
     Kpi(
+        "llm_errors",
+        "Model calls that failed",
+        "models",
+        "count",
+        Direction.LOWER,
+        "Calls of language models that returned no answer.",
+        CellSource("llm_call", "failed"),
+        dims=_OF_MODELS,
+    ),
+    Kpi(
         "llm_p95",
         "Model call, p95",
         "models",

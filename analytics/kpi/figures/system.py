@@ -1,6 +1,6 @@
 """The host, and the score of the whole."""
 
-from analytics.kpi.model import CellSource, Direction, Kpi
+from analytics.kpi.model import CellSource, CounterSource, Direction, Kpi
 
 KPIS = (
     Kpi(
@@ -38,6 +38,16 @@ KPIS = (
         target=0.8,
         good=0.85,
         warning=0.9,
+    ),
+    Kpi(
+        "system_network",
+        "Network",
+        "system",
+        "bytes",
+        Direction.NEITHER,
+        "Bytes that the hosts of schedulers received and sent, where they say so.",
+        CounterSource("helmsight_system_network_bytes_total"),
+        dims={"direction": "direction"},
     ),
     Kpi(
         "performance_score",

@@ -1,4 +1,4 @@
-"""Figures that only metrics of our processes tell: breakers and caches, as a Prometheus with known samples has them."""
+"""Figures that only metrics of our processes tell, as a Prometheus with known samples has them."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.prometheus]
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = Interval(START, START + timedelta(hours=1))
 _BREAKER = "helmsight_mcp_circuit_breaker_open"
+_NETWORK = "helmsight_system_network_bytes_total"
 _ANSWERS = "helmsight_cache_answer_duration_seconds_bucket"
 
 
@@ -24,6 +25,7 @@ def url(serve: Callable[[str], str]) -> str:
 
     One worker was refused by the server ``away`` in the first half, the other never; both could call ``here``. Of 60
     answers a minute from a cache, 57 took at most 1 ms and the others up to 5 ms; reading anew took half a second.
+    The host received 2 kB a minute and sent 1 kB.
     """
     breakers: list[str] = []
     answers: list[str] = []
@@ -35,11 +37,18 @@ def url(serve: Callable[[str], str]) -> str:
             for bound, count in zip(("0.001", "0.005", "+Inf"), counts, strict=True):
                 labels = f'cache="leads",source="{source}",le="{bound}"'
                 answers.append(f"{_ANSWERS}{{{labels}}} {count * minute} {stamp}")
+    network = [
+        f'{_NETWORK}{{direction="{direction}"}} {1000 * each * minute} {int(START.timestamp()) + 60 * minute}'
+        for direction, each in (("in", 2), ("out", 1))
+        for minute in range(61)
+    ]
     lines = [
         f"# TYPE {_BREAKER} gauge",
         *sorted(breakers, key=lambda line: line.split("}")[0]),
         f"# TYPE {_ANSWERS.removesuffix('_bucket')} histogram",
         *sorted(answers, key=lambda line: line.split("}")[0]),
+        f"# TYPE {_NETWORK} gauge",
+        *network,
         "# EOF",
         "",
     ]
@@ -72,3 +81,10 @@ def test_the_time_of_a_cache_is_that_of_its_answers_and_not_of_what_was_read_ane
     assert found.state in {KpiState.ON_TARGET, KpiState.GOOD}
     (leads,) = read_by(session, prom, "cache_p95", "cache", HOUR)
     assert (leads.key, leads.value) == ("leads", pytest.approx(0.001, rel=0.01))
+
+
+def test_bytes_of_the_network_are_told_by_direction(session: Session, prom: PromClient) -> None:
+    (found,) = read_kpis(session, prom, HOUR, ids=["system_network"])
+    assert found.value == pytest.approx(180_000, rel=0.02)
+    by_direction = {reading.key: reading.value for reading in read_by(session, prom, found.kpi.id, "direction", HOUR)}
+    assert by_direction == {"in": pytest.approx(120_000, rel=0.02), "out": pytest.approx(60_000, rel=0.02)}

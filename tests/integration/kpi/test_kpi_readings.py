@@ -110,6 +110,7 @@ def test_agents_and_models_are_counted_by_hand(session: Session, now: datetime) 
     assert (found["agent_cost"].value, found["agent_cost"].samples) == (0.75, 2)
     assert found["agent_cost"].includes_demo
     assert (found["llm_success"].value, found["llm_success"].state) == (0.75, KpiState.CRITICAL)
+    assert (found["llm_errors"].value, found["llm_errors"].samples) == (1, 4)
     assert found["llm_tokens"].value == 60
     assert not found["llm_tokens"].includes_demo
 

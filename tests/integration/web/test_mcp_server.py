@@ -15,6 +15,7 @@ from served import Dashboard
 from sqlalchemy import create_engine, text
 
 from analytics.core.clock import floor_time, utc_now
+from analytics.kpi import registry
 from analytics.slo import catalogue, ledger
 from analytics.slo.model import BUCKET, Objective, PromEvents
 from analytics.store.engine import driver_url, session_scope
@@ -124,6 +125,16 @@ def test_key_figures_say_what_was_not_measured(web: Dashboard, people: dict[str,
     (runs,) = [figure for figure in answer.structured_content["kpis"] if figure["id"] == "agent_runs"]
     assert (runs["value"], runs["state"], runs["samples"], runs["unit"]) == (None, "no_data", 0, "count")
     assert {figure["group"] for figure in answer.structured_content["kpis"]} == {"agents"}
+
+
+def test_agents_and_programs_are_told_of_every_key_figure_there_is(web: Dashboard, people: dict[str, str]) -> None:
+    answer = _asked(web, people["viewer"], lambda client: client.call_tool("list_kpis", {}))
+    with web.as_program(people["viewer"]) as client:
+        listed = client.get("/api/v1/kpis").json()
+    wanted = [item.id for item in registry()]
+    assert {"circuit_breakers", "cache_p95", "cache_hits"} < set(wanted)
+    assert [figure["id"] for figure in answer.structured_content["kpis"]] == wanted
+    assert [figure["id"] for figure in listed] == wanted
 
 
 @pytest.mark.parametrize("tool", ["get_slo", "explain_burn", "what_if", "backtest"])
