@@ -133,6 +133,8 @@ def draw_breakers() -> None:
             key="operations.servers",
             height="content",
         )
+        overview = figures_of.overview(filters.span).value
+        st.caption(operations.breakers_words(overview.readings if overview is not None else (), filters.span))
     elif found is not None:
         states.empty("No MCP server is known", "Name some in HELMSIGHT_MCP__SERVERS_FILE.", icon=":material/extension:")
 

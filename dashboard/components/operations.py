@@ -22,7 +22,7 @@ from dashboard.components.health import title_of
 from dashboard.components.navigation import go
 from dashboard.components.status import KPI_LOOKS, Look, look_of
 from dashboard.components.tables import Column
-from dashboard.filters import Filters
+from dashboard.filters import Filters, Span
 from dashboard.links import page_of
 from dashboard.performance_questions import Samples
 
@@ -163,6 +163,17 @@ def health_metric(health: Health | None) -> None:
     words = "Every part that is set up answers." if not away else f"{formats.plural(away, 'part')} away."
     detail = words if health.status is HealthStatus.OK else f"{words} The list below says what still works."
     st.metric("Health", look.word, border=True, height="stretch", help=detail)
+
+
+def breakers_words(readings: Sequence[KpiReading], span: Span) -> str:
+    """Return how much of the time calls of MCP servers failed at once, because the server kept failing."""
+    share = next((reading.value for reading in readings if reading.kpi.id == "circuit_breakers"), None)
+    if share is None:
+        return ":material/help: Whether circuit breakers were open is not known: no worker has told Prometheus."
+    if share == 0:
+        return f":material/check_circle: Circuit breakers, {span.words}: none was open."
+    away = formats.percent(share, places=1)
+    return f":material/warning: Circuit breakers, {span.words}: {away} of the servers, on average, could not be called."
 
 
 def host_chart(samples: Samples, thresholds: Sequence[Threshold]) -> Chart:

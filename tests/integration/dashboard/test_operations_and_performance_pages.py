@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from analytics.core.clock import utc_now
 from analytics.sources.process import ProcessSampler
-from analytics.store.engine import session_scope
+from analytics.store.engine import make_engine, session_scope
+from analytics.store.queries.mcp import ServerListing, save_catalogue
 from analytics.store.tables import MetricSample
 from dashboard import data, overview_questions, warming
 from dashboard.auth.roles import Role
@@ -28,6 +29,16 @@ def test_operations_names_what_needs_a_hand_and_shows_parts_queues_and_the_host(
     assert troubles["What"].iloc[0].endswith(": away"), "critical things come first"
     assert {"Workers: away", "Scheduler: away"} <= set(troubles["What"])
     assert len(app.get("plotly_chart")) == 1
+
+
+def test_operations_tells_beside_the_servers_whether_their_breakers_were_open(open_page, empty_place):
+    engine = make_engine(empty_place, role="test")
+    with session_scope(engine) as session:
+        save_catalogue(session, [ServerListing("clock", enabled=True, status="up", transport="stdio", tools=())])
+    engine.dispose()
+    app = open_page(empty_place, Role.ANALYST, "operations")
+    assert not app.exception
+    assert any("Whether circuit breakers were open is not known" in caption.value for caption in app.caption)
 
 
 def test_performance_shows_courses_with_bounds_caches_with_strategies_and_pools(open_page, full_place):

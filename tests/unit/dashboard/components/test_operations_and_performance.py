@@ -3,6 +3,8 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from analytics.core.clock import Interval
 from analytics.kpi import KpiReading, KpiState
 from analytics.kpi.registry import kpi
@@ -10,6 +12,7 @@ from analytics.live.agents import AgentState, AgentStatus
 from analytics.store.queries.slo_alerts import SloAlertRow
 from dashboard.api.health import Health, HealthStatus, PartHealth, PartStatus
 from dashboard.components import charts, operations, performance
+from dashboard.filters import Span
 from dashboard.performance_questions import Samples
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -66,6 +69,16 @@ def test_critical_things_come_first_and_in_each_the_newest():
     ]
     assert "target" in items[-1].why
     assert items[-1].params == {"kpi": "http_p95"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "is not known"), (0.0, "last 24 hours: none was open"), (0.125, "12.5 % of the servers, on average")],
+)
+def test_circuit_breakers_are_told_in_words(value, said):
+    readings = [reading("circuit_breakers", value, KpiState.MEASURED)]
+    assert said in operations.breakers_words(readings, Span("24h"))
+    assert "is not known" in operations.breakers_words([], Span("24h"))
 
 
 def test_answers_are_drawn_with_bounds_and_without_anything_measured_there_is_no_line():
