@@ -22,6 +22,7 @@ from dashboard.auth.roles import Role
 from dashboard.auth.sessions import Viewer
 from dashboard.auth.viewer import current_viewer, require
 from dashboard.context import get_context
+from dashboard.kept import CONTEXTS, SESSIONS
 
 
 def save_funnel(name: str, spec: FunnelSpec, *, funnel_id: uuid.UUID | None) -> SavedFunnel:
@@ -75,7 +76,7 @@ def import_file(name: str, content: bytes, mapped: Mapped) -> Taken:
     with session_scope(context.engine) as session:
         taken = import_csv(session, io.BytesIO(content), mapped=mapped, now=now, oldest=oldest)
         _note_import(session, viewer, name, taken)
-    _changed(ask.LEADS)
+    _changed(ask.LEADS, CONTEXTS, SESSIONS)
     data.forget_all()
     return taken
 
@@ -98,5 +99,5 @@ def _operator(doing: str) -> Viewer:
     return viewer
 
 
-def _changed(tag: str) -> None:
-    get_context().caches.invalidate(tag)
+def _changed(*tags: str) -> None:
+    get_context().caches.invalidate(*tags)

@@ -22,6 +22,7 @@ from dashboard.auth.roles import Role
 from dashboard.context import AppContext
 from dashboard.data import question
 from dashboard.filters import Span
+from dashboard.kept import events_of
 
 LEADS = "leads"
 JOURNEYS = "journeys"
@@ -90,5 +91,4 @@ def event_feed(
 ) -> Sequence[EventRow]:
     """Return the newest events of *span*."""
     wanted = EventFilter(kind=kind, source=source, subject=subject)
-    with session_scope(context.engine) as session:
-        return feed.list_events(session, span.interval(), wanted, limit=MAX_LIMIT)
+    return events_of(context, span.interval(), wanted, limit=MAX_LIMIT)

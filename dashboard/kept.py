@@ -14,8 +14,9 @@ from analytics.store.queries import views
 from dashboard.context import AppContext
 
 AGENTS = "agents"
+CONTEXTS = "contexts"
 SESSIONS = "sessions"
-"""Tags, as the caches are called: void when agents become known or go, and when events of a time that has ended do."""
+"""Tags, as the caches are called. The last is void when something of a time that has ended is told late."""
 ENDED = timedelta(hours=1)
 """What ended so long ago changes no more, but for what is told late."""
 

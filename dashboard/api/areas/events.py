@@ -22,12 +22,11 @@ from analytics.sources import cloudevents
 from analytics.store.engine import session_scope
 from dashboard.api.operations import Asked, Call, CursorQuery, Listing, Operation, RangeQuery, decode_cursor, listing
 from dashboard.auth.roles import Role
-from dashboard.kept import SESSIONS, events_of, is_late
+from dashboard.kept import CONTEXTS, SESSIONS, events_of, is_late
 from worker.workflow import triggers
 
 LEADS = "leads"
-CONTEXTS = "contexts"
-"""Tags of what is kept in caches."""
+"""A tag of what is kept in caches."""
 _RESERVED = "run"
 _API = "api"
 _CSV = "text/csv"

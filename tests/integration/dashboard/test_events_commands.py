@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner
 
+from analytics.live import cache
+from analytics.live.cache import Caches
+from analytics.live.client import connect
 from dashboard.cli import app
 
 pytestmark = pytest.mark.integration
@@ -34,6 +37,20 @@ def test_a_file_is_looked_at_imported_and_known_the_second_time(tmp_path):
     done = json.loads(said(str(file), "--set", "source=shop", "--json"))
     assert (done["received"], done["stored"], done["rejected"], done["leads"]) == (2, 1, 1, 1)
     assert said("-", "--set", "source=shop", input=file.read_bytes()).startswith("2 rows: 0 stored, 1 known before")
+
+
+def test_dashboards_are_told_that_what_they_keep_of_journeys_is_void(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr(cache, "TRUST", timedelta(0))
+    file = tmp_path / "events.csv"
+    at = datetime.now(UTC) - timedelta(hours=5)
+    file.write_text(f"at,kind,subject\n{at.isoformat()},web.visit,ann\n")
+    with connect(settings) as client:
+        caches = Caches(client)
+        before = caches.versions(("sessions",))
+        for is_void in (True, False):  # the second time everything is known
+            said(str(file), "--set", "source=web")
+            assert (caches.versions(("sessions",)) != before) is is_void
+            before = caches.versions(("sessions",))
 
 
 def test_what_cannot_be_imported_ends_with_an_error(tmp_path):

@@ -13,11 +13,14 @@ from analytics.core.clock import Interval, utc_now
 from analytics.core.ids import new_id
 from analytics.core.settings import Settings
 from analytics.demo import remove
+from analytics.journeys.importing import Mapped
 from analytics.live import cache
 from analytics.live.cache import read_anew
 from analytics.store.engine import session_scope
 from analytics.store.tables import Agent, Handoff
-from dashboard import data
+from dashboard import data, journey_actions, journey_questions
+from dashboard.auth.roles import Role
+from dashboard.auth.viewer import Viewer, set_test_viewer
 from dashboard.context import AppContext, build_context, set_context
 from dashboard.kept import graph_of, ranking_of
 
@@ -99,6 +102,31 @@ def test_pages_show_agents_anew_once_they_have_changed(processes: tuple[AppConte
     know(here, "ann")
     other.caches.invalidate("agents")
     assert [node.id for node in data.graph_of_agents(span).value.nodes] == ["ann"]
+
+
+def test_the_feed_of_one_person_in_the_past_is_kept_until_a_file_tells_more_of_it(
+    processes: tuple[AppContext, AppContext],
+) -> None:
+    here, _ = processes
+    began = utc_now().replace(microsecond=0) - 5 * HOUR
+    span = data.Span("custom", began, began + 2 * HOUR)
+
+    def bring(at: datetime, *subjects: str) -> None:
+        rows = "".join(f"{at.isoformat()},web.visit,{subject}\n" for subject in subjects)
+        mapped = Mapped({"at": "at", "kind": "kind", "subject": "subject"}, {"source": "file"})
+        journey_actions.import_file("events.csv", f"at,kind,subject\n{rows}".encode(), mapped)
+
+    def told(subject: str | None) -> int:
+        journey_questions.event_feed.read_again()
+        return len(journey_questions.event_feed(span, None, None, subject).value)
+
+    with set_test_viewer(Viewer(email="operator@example.org", name="Operator", role=Role.OPERATOR)):
+        bring(began, "ann", "bob")
+        assert [told("ann"), told("ann"), told(None)] == [1, 1, 2]
+        assert of(here, "sessions") == (1, 0), "of everybody nothing is kept"
+        bring(began + HOUR, "ann")
+        assert told("ann") == 2
+    assert of(here, "sessions") == (1, 0)
 
 
 def test_taking_the_demo_out_voids_what_is_kept_of_its_rows(processes: tuple[AppContext, AppContext]) -> None:
