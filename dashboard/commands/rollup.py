@@ -1,10 +1,12 @@
 """`helmsight rollup`: how far facts are summed, and to sum them again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 
 from analytics.core.clock import utc_now
+from analytics.core.errors import DependencyError
 from analytics.rollup.state import rollup_state
 from analytics.rollup.upkeep import rebuild
 from analytics.store.engine import session_scope
@@ -38,9 +40,10 @@ def build_again(*, last_s: float, sources: Sequence[str] | None) -> Answer:
 
     Raises:
         InputError: If there is no such source; nothing was summed.
+        DependencyError: If PostgreSQL is lost meanwhile; what was summed before stays.
     """
     now = utc_now()
-    with reached() as here:
+    with reached() as here, _told_when_broken_off():
         report = rebuild(
             here.engine,
             since=now - timedelta(seconds=last_s),
@@ -54,3 +57,16 @@ def build_again(*, last_s: float, sources: Sequence[str] | None) -> Answer:
     if report.dropped_marks:
         lines.append(f"{plural(report.dropped_marks, 'hour')} left as they were: their rows are not kept any more")
     return Answer(lines, asdict(report))
+
+
+@contextmanager
+def _told_when_broken_off() -> Iterator[None]:
+    """Say of a rebuild that ends early what it is; the error itself speaks of one transaction of many."""
+    try:
+        yield
+    except DependencyError as error:
+        raise DependencyError(
+            "The rebuild broke off because PostgreSQL was lost or took too long: days that were summed again stay so,"
+            " the others are as they were. Give the same command again.",
+            **error.context,
+        ) from error

@@ -48,6 +48,8 @@ from worker.workflow.reconcile import reconcile
 from worker.workflow.schedules import tick
 from worker.workflow.triggers import raise_run_ends
 
+AGAIN_S = 15.0
+"""What failed because a part was away is tried again after so long at the latest."""
 KEEP_WORKERS = timedelta(days=7)
 ENDED_AT_ONCE = 1000
 
@@ -82,11 +84,13 @@ class Leadership:
                 if self._connection is not None:
                     self._connection.execute(text("SELECT 1"))
                     return True
-                connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-                if connection.scalar(_LOCK):
-                    self._connection = connection
-                    return True
-                connection.close()
+                with ExitStack() as stack:
+                    connection = stack.enter_context(self._engine.connect())
+                    connection.execution_options(isolation_level="AUTOCOMMIT")
+                    if connection.scalar(_LOCK):
+                        stack.pop_all()
+                        self._connection = connection
+                        return True
             except exc.SQLAlchemyError as error:
                 _log.warning("scheduler's lock lost", error=str(error).split("\n")[0])
                 self._drop()
@@ -157,11 +161,8 @@ def _ticking(tick: Tick, process: WorkerProcess, leadership: Leadership) -> Iter
         wait_s = tick.after_s
         while not process.stop.wait(wait_s):
             began = time.monotonic()
-            acted = leadership.is_held()
-            if acted:
-                _once(tick)
             # Whoever does not lead asks again soon, to take over when the leader is gone.
-            every_s = tick.every_s if acted else min(tick.every_s, 5.0)
+            every_s = _once(tick) if leadership.is_held() else min(tick.every_s, 5.0)
             wait_s = max(0.05, every_s - (time.monotonic() - began))
 
     thread = threading.Thread(target=loop, name=tick.name, daemon=True)
@@ -173,7 +174,8 @@ def _ticking(tick: Tick, process: WorkerProcess, leadership: Leadership) -> Iter
         thread.join(timeout=2)
 
 
-def _once(tick: Tick) -> None:
+def _once(tick: Tick) -> float:
+    """Do it and return after how many seconds it is to be done again."""
     started = time.perf_counter()
     with correlated():
         result = tried(tick.work)
@@ -181,6 +183,7 @@ def _once(tick: Tick) -> None:
         if isinstance(result, Failure):
             _log.warning("tick failed", tick=tick.name, error=result.message)
     JOB_SECONDS.labels(tick.name).observe(time.perf_counter() - started)
+    return min(tick.every_s, AGAIN_S) if isinstance(result, Failure) and result.retryable else tick.every_s
 
 
 def _tick_schedules(process: WorkerProcess) -> None:

@@ -7,22 +7,30 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
-from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError
+from analytics.core.ids import new_id
+from analytics.insights import Evidence, Finding, InsightKind, find_insights
+from analytics.kpi.overview import SCORE_NAME
+from analytics.rollup.upkeep import keep_up
 from analytics.store.engine import make_engine, session_scope
 from benchmarks.stand import ROOT, Stand, until
 from dashboard.auth.accounts import create_user, new_token
 from dashboard.auth.roles import Role
 from dashboard.processes.servers import free_port, launch
+from worker.pools.process import WorkerProcess
+from worker.pools.scheduler import Leadership, _ticking, ticks
 
 pytestmark = pytest.mark.integration
 
@@ -63,6 +71,7 @@ def lost(stand: Stand, how: str) -> Iterator[None]:
         yield
         killer.join()
     until(lambda: answers(stand), "PostgreSQL that answers", within_s=30)
+    stand.engine.dispose()
 
 
 def as_superuser(stand: Stand) -> psycopg.Connection:
@@ -116,21 +125,21 @@ def csv_text() -> str:
 
 
 @pytest.mark.parametrize(
-    ("how", "table", "rows"),
+    ("how", "place"),
     [
-        (WAYS[0], "event", "NEW.kind = 'web.halt'"),
-        (WAYS[1], "event", "NEW.kind = 'web.halt'"),
-        (WAYS[1], "audit_log", "NEW.action = 'event.imported'"),
+        (WAYS[0], ("event", "NEW.kind = 'web.halt'")),
+        (WAYS[1], ("event", "NEW.kind = 'web.halt'")),
+        (WAYS[1], ("audit_log", "NEW.action = 'event.imported'")),
     ],
     ids=["killed", "terminated", "terminated-at-its-note"],
 )
 def test_a_file_goes_in_whole_or_not_at_all_and_once(
-    stand: Stand, stop_at: Callable[..., None], tmp_path: Path, how: str, table: str, rows: str
+    stand: Stand, stop_at: Callable[..., None], tmp_path: Path, how: str, place: tuple[str, str]
 ):
-    file, source, notes = tmp_path / "events.csv", f"{how} {table}", noted(stand)
+    file, source, notes = tmp_path / "events.csv", f"{how} {place[0]}", noted(stand)
     file.write_text(csv_text(), encoding="utf-8")
     command = ("events", "import", str(file), "--set", f"source={source}")
-    stop_at(table, rows)
+    stop_at(*place)
     with lost(stand, how):
         said = told_in_a_line(helmsight(stand, *command))
     assert "nothing was" in said
@@ -141,3 +150,175 @@ def test_a_file_goes_in_whole_or_not_at_all_and_once(
     assert (again["stored"], again["known"]) == (ROWS, 0)
     assert (third["stored"], third["known"]) == (0, ROWS)
     assert stored(stand, source) == ROWS
+
+
+def agent_runs(stand: Stand, *hours_ago: float) -> None:
+    """Add runs of an agent, enough of each hour for a figure."""
+    for hours in hours_ago:
+        stand.sql(
+            "INSERT INTO agent_run (id, agent_id, task_kind, status, started_at)"
+            " SELECT gen_random_uuid(), 'planner', 'plan', 'completed', now() - %s * interval '1 hour'"
+            " FROM generate_series(1, 30)",
+            hours,
+        )
+
+
+def cells(stand: Stand) -> int:
+    return stand.sql("SELECT coalesce(sum(n), 0) FROM rollup_hour WHERE cut = 'agent_run'")[0][0]
+
+
+def test_a_rebuild_that_breaks_off_says_what_stays_and_ends_when_it_is_asked_again(
+    stand: Stand, stop_at: Callable[..., None]
+):
+    agent_runs(stand, 0, 30, 55)
+    command = ("rollup", "rebuild", "--last", "72h")
+    keep_up(stand.engine, now=utc_now())
+    whole = cells(stand)
+    stand.sql("DELETE FROM rollup_hour WHERE cut = 'agent_run'")
+    stop_at("rollup_hour", "NEW.cut = 'agent_run' AND NEW.bucket_start < now() - interval '48 hours'")
+    with lost(stand, WAYS[0]):
+        said = told_in_a_line(helmsight(stand, *command))
+    assert "nothing was changed" not in said
+    assert "stay" in said
+    assert "same command" in said
+    assert 0 < cells(stand) < whole, "newer days are summed, the one it broke off in is not"
+    assert helmsight(stand, *command).returncode == 0
+    assert cells(stand) == whole
+
+
+@pytest.fixture
+def engine(stand: Stand) -> Iterator[Engine]:
+    """An engine as the product's processes have."""
+    engine = make_engine(stand.settings, role="test")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for findings finds three things, and every figure counts for the score."""
+    now = utc_now()
+    evidence = Evidence("s", now - timedelta(hours=3), timedelta(hours=1), [1.0, 9.0], 30, "Counted.")
+    findings = [Finding(InsightKind.ANOMALY, f"k{place}", f"Finding {place}", 0.9, now, evidence) for place in range(3)]
+    monkeypatch.setattr("analytics.insights.engine.look_at", lambda *_arguments, **_named: findings)
+    monkeypatch.setattr("analytics.kpi.score.LEAST_COVERAGE", 0.01)
+
+
+@pytest.mark.usefixtures("found")
+@pytest.mark.parametrize("how", WAYS)
+def test_findings_are_stored_together_or_not_at_all(
+    stand: Stand, stop_at: Callable[..., None], engine: Engine, how: str
+):
+    count = "SELECT count(*) FROM insight"
+    stand.sql("DELETE FROM insight")
+    stop_at("insight", "NEW.title = 'Finding 2'")
+    with lost(stand, how), pytest.raises(DependencyError, match=r"nothing was changed\. Try again"):
+        find_insights(engine, None, now=utc_now())
+    assert stand.sql(count) == [(0,)]
+    assert find_insights(engine, None, now=utc_now()).stored.new == 3
+    assert stand.sql(count) == [(3,)]
+
+
+@pytest.mark.usefixtures("found")
+def test_the_scheduler_finds_and_samples_soon_after_postgres_died_and_came_back(
+    stand: Stand, stop_at: Callable[..., None], engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    """The server is killed with all it consists of while both are at work; each is due again in an hour only."""
+    monkeypatch.setattr("worker.pools.scheduler.AGAIN_S", 0.5)
+    agent_runs(stand, 0.1)
+    stand.sql("DELETE FROM insight")
+    stand.sql("DELETE FROM metric_sample WHERE name = %s", SCORE_NAME)
+    done = "SELECT (SELECT count(*) FROM insight), (SELECT count(*) FROM metric_sample WHERE name = %s)"
+    stop_at("insight", "NEW.title = 'Finding 2'")
+    stop_at("metric_sample", f"NEW.name = '{SCORE_NAME}'")
+    process = WorkerProcess("scheduler", stand.settings, engine, stand.redis, "mine", 1)
+    leadership = Leadership(process)
+    work = [tick for tick in ticks(process) if tick.name in {"find_insights", "sample_score"}]
+    with as_superuser(stand) as holder, ExitStack() as stack:
+        holder.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        stack.callback(leadership.close)
+        for tick in work:
+            stack.enter_context(_ticking(replace(tick, after_s=0, every_s=3600), process, leadership))
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: holder.execute(waiting).fetchone() == (2,), "both at the gate", within_s=60)
+        kill_all(stand)
+        stand.start_server(stand.postgres)
+        assert stand.sql(done, SCORE_NAME) != [(3, 0)]
+        until(lambda: stand.sql(done, SCORE_NAME) == [(3, 1)], "findings and a sample", within_s=30)
+
+
+def kill_all(stand: Stand) -> None:
+    """Kill PostgreSQL with its children."""
+    server = psutil.Process(stand.servers[stand.postgres.name].pid)
+    children = server.children()
+    stand.end_server(stand.postgres, signal.SIGKILL)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=20)
+    stand.engine.dispose()
+
+
+@pytest.fixture
+def program(stand: Stand, tmp_path: Path) -> Iterator[httpx.Client]:
+    """A program that talks to a dashboard of its own."""
+    with session_scope(stand.engine) as session:
+        email = f"{new_id().hex}@example.org"
+        create_user(session, email=email, name="P", role=Role.OPERATOR, password="a long password")
+        token, _ = new_token(session, user_email=email, name="p", role=Role.OPERATOR, expires_at=None)
+    port = free_port()
+    env = {**stand.variables(), "HELMSIGHT_HTTP__PORT": str(port), "HELMSIGHT_HOME": str(tmp_path)}
+    process = launch([sys.executable, "-m", "dashboard.cli", "dashboard"], log=tmp_path / "log", env=env)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: is_up(address), "a dashboard", within_s=90)
+        with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def is_up(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_program_is_told_that_nothing_was_stored_and_may_send_it_again(
+    stand: Stand, stop_at: Callable[..., None], program: httpx.Client
+):
+    batch = [
+        {"id": str(number), "kind": "web.halt" if number == 400 else "web.visit", "source": "batch"}
+        for number in range(500)
+    ]
+    file = csv_text().encode()
+    sent = {
+        "batch": lambda: program.post("/api/v1/events", json=batch),
+        "file": lambda: program.post(
+            "/api/v1/events/import",
+            content=file,
+            headers={"Content-Type": "text/csv"},
+            params={"fixed": '{"source": "file"}'},
+        ),
+    }
+    stop_at("event", "NEW.kind = 'web.halt'")
+    for source, send in sent.items():
+        with lost(stand, WAYS[source == "file"]):
+            answer = send()
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        assert "nothing was" in answer.json()["detail"]
+        assert stored(stand, source) == 0
+        again, third = (until_taken(send) for _ in range(2))
+        assert (again["stored"], again["known"]) == (stored(stand, source), 0) == (again["received"], 0)
+        assert (third["stored"], third["known"]) == (0, again["stored"])
+
+
+def until_taken(send: Callable[[], httpx.Response]) -> dict[str, int]:
+    """Return the first answer that is no 503: a part that was away is let rest for a moment."""
+    answer = until(lambda: (found := send()).status_code != 503 and found, "a taken request", within_s=20, every_s=0.3)
+    assert answer.is_success, answer.text
+    return answer.json()
