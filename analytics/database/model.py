@@ -270,9 +270,16 @@ class TableState:
     is_vacuum_due: bool
     """Whether more rows are dead than autovacuum waits for."""
     growth_bytes_per_day: float | None
-    """Over the days that were sampled, 30 at most; None when less than a day was."""
+    """Over the time that was sampled, 30 days at most; None before the second sample, which comes after an hour."""
     growth_days: float | None
-    """How many days that rests on."""
+    """How many days that rests on; of less than one, it says little about a whole day."""
+
+    @property
+    def growth_bytes(self) -> float | None:
+        """Return by how much it grew in the time that was sampled."""
+        if self.growth_bytes_per_day is None or self.growth_days is None:
+            return None
+        return self.growth_bytes_per_day * self.growth_days
 
 
 @dataclass(frozen=True, slots=True)

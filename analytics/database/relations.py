@@ -17,7 +17,6 @@ from analytics.sources.system import Measurement, record
 SAMPLE = "table_bytes"
 """Name of the metric sample; its tag ``table`` names the table."""
 GROWTH_OVER = timedelta(days=30)
-SHORTEST_GROWTH_DAYS = 1.0
 SAMPLED_FROM = 2**20
 MOST_SAMPLED = 50
 MEASURED_UP_TO = 2**28
@@ -59,11 +58,11 @@ def _read(session: Session, missing: list[Missing], now: datetime, limit: int) -
 
 
 def _growth(session: Session, now: datetime) -> dict[str, tuple[float, float]]:
-    """Return by how many bytes a day each table grows, and over how many days that was sampled."""
+    """Return by how many bytes a day each table grows, and over how many days that was sampled, twice at least."""
     return {
         row.name: (float(row.per_day), float(row.days))
         for row in session.execute(_GROWTH, {"name": SAMPLE, "since": now - GROWTH_OVER, "until": now})
-        if row.per_day is not None and row.days >= SHORTEST_GROWTH_DAYS
+        if row.per_day is not None
     }
 
 

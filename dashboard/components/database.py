@@ -271,17 +271,23 @@ def draw_indexes(report: IndexReport) -> None:
 
 # ---- Tables ----
 
+
+def _sampled(row: TableState) -> str | None:
+    return None if row.growth_days is None else formats.duration(row.growth_days * 86_400)
+
+
 TABLE_COLUMNS: list[Column[TableState]] = [
     Column("Table", lambda row: row.name),
     Column("Size", lambda row: row.total_bytes, "bytes", width="small"),
     Column("Indexes", lambda row: row.index_bytes, "bytes", width="small", help="Part of the size."),
     Column(
-        "Growth a day",
-        lambda row: row.growth_bytes_per_day,
+        "Growth",
+        lambda row: row.growth_bytes,
         "bytes",
         width="small",
-        help="Over the days that sizes were sampled, 30 at most; empty before there is a whole day.",
+        help="In the time beside it: since the first sample of the last 30 days; sizes are sampled every hour.",
     ),
+    Column("In", _sampled, width="small", help="The time that growth was seen over."),
     Column(
         "Rows", lambda row: row.rows, "number", width="small", help="As PostgreSQL estimates; empty: never counted."
     ),

@@ -272,12 +272,18 @@ def test_growth_is_the_slope_of_the_sizes_that_were_sampled(session: Session):
         record(
             session, [Measurement("table_bytes", 1e6 * day, "bytes", {"table": "run"})], now - timedelta(days=3 - day)
         )
-    record(session, [Measurement("table_bytes", 5e6, "bytes", {"table": "event"})], now - timedelta(hours=1))
+    for hours, size in ((2, 5e6), (0, 5.5e6)):
+        record(session, [Measurement("table_bytes", size, "bytes", {"table": "event"})], now - timedelta(hours=hours))
+    record(session, [Measurement("table_bytes", 5e6, "bytes", {"table": "agent_run"})], now)
     assert database.sample_sizes(session, now=now) >= 1
-    found = {row.name: row for row in database.tables(session, now=now + timedelta(seconds=1)).value}
+    found = {row.name: row for row in database.tables(session, now=now + timedelta(seconds=1), limit=200).value}
     assert found["run"].growth_bytes_per_day == pytest.approx(1e6)
     assert found["run"].growth_days == pytest.approx(3)
-    assert found["event"].growth_bytes_per_day is None
+    assert found["run"].growth_bytes == pytest.approx(3e6)
+    assert found["event"].growth_days == pytest.approx(2 / 24)
+    assert found["event"].growth_bytes == pytest.approx(5e5), "what was seen, not what a day of it would be"
+    once = found["agent_run"]
+    assert (once.growth_bytes_per_day, once.growth_days, once.growth_bytes) == (None, None, None)
 
 
 # ---- Locks ----
