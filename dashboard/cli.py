@@ -155,11 +155,14 @@ def migrate() -> None:
     from analytics.core.settings import load_settings  # noqa: PLC0415 - see the module docstring
     from analytics.store.engine import make_engine  # noqa: PLC0415
     from analytics.store.migrate import migrate as bring_up  # noqa: PLC0415
+    from analytics.store.reading import let_read  # noqa: PLC0415
     from dashboard.processes.addresses import connected  # noqa: PLC0415
 
-    engine = make_engine(connected(load_settings()), role="migrate")
+    settings = connected(load_settings())
+    engine = make_engine(settings, role="migrate")
     try:
         typer.echo(f"schema {bring_up(engine)}")
+        let_read(engine, settings)
     finally:
         engine.dispose()
 

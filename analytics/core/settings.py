@@ -70,6 +70,11 @@ class StoreSettings(_Group):
         default=None,
         description="Where PostgreSQL is (`postgresql://user:password@host/db`); unset: Helmsight runs its own.",
     )
+    reader_dsn: SecretStr | None = Field(
+        default=None,
+        description="The same database for a role that may only read, which `sql.query` asks as; unset with a server of"
+        " your own: it asks as Helmsight's own role.",
+    )
     pool_profile: Literal["local", "cloud"] = Field(
         default="local",
         description="`local`: 20 connections and 10 more; `cloud`: 3 and 7, recycled every 300 s.",

@@ -9,6 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 
+from sqlalchemy import text
+
 from analytics.core.clock import utc_now
 from analytics.core.errors import ConfigError, DependencyError, HelmsightError
 from analytics.core.settings import Settings, load_settings
@@ -219,6 +221,7 @@ def _store(settings: Settings) -> Iterator[Check]:
             yield Check("schema", Finding.FAILED, f"{found or 'empty'}, needed {wanted}", "Run `helmsight migrate`.")
             return
         yield Check("schema", Finding.OK, wanted)
+        yield _reader(settings)
         with session_scope(engine) as session:
             workers = [worker for worker in list_workers(session) if utc_now() - worker.seen_at < _RECENT]
         alive = [worker.name for worker in workers if worker.is_alive]
@@ -230,6 +233,22 @@ def _store(settings: Settings) -> Iterator[Check]:
         yield Check("postgres", Finding.FAILED, error.message, "Start PostgreSQL, or correct HELMSIGHT_STORE__DSN.")
     finally:
         engine.dispose()
+
+
+def _reader(settings: Settings) -> Check:
+    if settings.store.reader_dsn is None:
+        detail = "none is named; nodes of the kind sql.query ask as Helmsight's own role"
+        return Check("reader", Finding.WARNING, detail, "Set HELMSIGHT_STORE__READER_DSN; docs/database.md says how.")
+    store = settings.store.model_copy(update={"dsn": settings.store.reader_dsn})
+    engine = make_engine(settings.model_copy(update={"store": store}), role="doctor")
+    try:
+        with session_scope(engine) as session:
+            role = session.scalar(text("SELECT current_user"))
+    except HelmsightError as error:
+        return Check("reader", Finding.FAILED, error.message, "Correct HELMSIGHT_STORE__READER_DSN.")
+    finally:
+        engine.dispose()
+    return Check("reader", Finding.OK, f"{role} answers")
 
 
 def _redis(settings: Settings) -> Check:

@@ -45,12 +45,15 @@ def prepare_store() -> None:
     """Bring the schema up to date, make the built-in workflows and the first administrator; print one JSON line."""
     from analytics.store.engine import make_engine, session_scope  # noqa: PLC0415 - the supervisor needs none of it
     from analytics.store.migrate import migrate  # noqa: PLC0415
+    from analytics.store.reading import let_read  # noqa: PLC0415
     from dashboard.commands.accounts import make_first_admin  # noqa: PLC0415
     from worker.workflow.definition import ensure_builtin_workflows  # noqa: PLC0415
 
-    engine = make_engine(load_settings(), role="prepare")
+    settings = load_settings()
+    engine = make_engine(settings, role="prepare")
     try:
         revision = migrate(engine)
+        let_read(engine, settings)
         with session_scope(engine) as session:
             ensure_builtin_workflows(session)
         with session_scope(engine) as session:

@@ -78,11 +78,14 @@ def url_of(settings: HttpSettings, port: int) -> str:
     return settings.model_copy(update={"port": port}).inner_url
 
 
-def named(settings: Settings, *, dsn: str | None, redis_url: str | None, prometheus_url: str | None) -> Settings:
+def named(
+    settings: Settings, *, postgres: EmbeddedPostgres | None, redis_url: str | None, prometheus_url: str | None
+) -> Settings:
     """Return *settings* with these addresses where none was named."""
     changes: dict[str, object] = {}
-    if settings.store.dsn is None and dsn is not None:
-        changes["store"] = settings.store.model_copy(update={"dsn": SecretStr(dsn)})
+    if settings.store.dsn is None and postgres is not None:
+        ours = {"dsn": SecretStr(postgres.dsn), "reader_dsn": SecretStr(postgres.reader_dsn)}
+        changes["store"] = settings.store.model_copy(update=ours)
     if settings.redis.url is None and redis_url is not None:
         changes["redis"] = settings.redis.model_copy(update={"url": SecretStr(redis_url)})
     if settings.prometheus.url is None and prometheus_url is not None:
@@ -102,7 +105,7 @@ def connected(settings: Settings) -> Settings:
     postgres, valkey, prometheus = (state.ports.get(name) for name in ("postgres", "valkey", "prometheus"))
     return named(
         settings,
-        dsn=EmbeddedPostgres(root=home.postgres, port=postgres).dsn if postgres else None,
+        postgres=EmbeddedPostgres(root=home.postgres, port=postgres) if postgres else None,
         redis_url=EmbeddedValkey(root=home.valkey, port=valkey).url if valkey else None,
         prometheus_url=f"http://{LOOPBACK}:{prometheus}" if prometheus else None,
     )
@@ -113,6 +116,8 @@ def variables(settings: Settings) -> dict[str, str]:
     found = {"HELMSIGHT_HOME": str(Home(settings.home).root)}
     if settings.store.dsn is not None:
         found["HELMSIGHT_STORE__DSN"] = settings.store.dsn.get_secret_value()
+    if settings.store.reader_dsn is not None:
+        found["HELMSIGHT_STORE__READER_DSN"] = settings.store.reader_dsn.get_secret_value()
     if settings.redis.url is not None:
         found["HELMSIGHT_REDIS__URL"] = settings.redis.url.get_secret_value()
     if settings.prometheus.url is not None:

@@ -71,6 +71,11 @@ def secret_file(path: Path, *, owner: pwd.struct_passwd | None = None) -> str:
 
 
 _SUPERUSER = "postgres"
+_READER = "helmsight_reader"
+_PRESENT = """
+    SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'helmsight'),
+           EXISTS (SELECT FROM pg_roles WHERE rolname = %s)
+"""
 
 
 @dataclass
@@ -101,6 +106,16 @@ class EmbeddedPostgres:
         """Return the address of *database* on this server."""
         password = quote(secret_file(self.root / "password", owner=self.account()))
         return f"postgresql://helmsight:{password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def reader_dsn(self) -> str:
+        """Return the address of our database for the role that may only read."""
+        return self.reader_dsn_of("helmsight")
+
+    def reader_dsn_of(self, database: str) -> str:
+        """Return the address of *database* for the role that may only read."""
+        password = quote(secret_file(self.root / "reader-password", owner=self.account()))
+        return f"postgresql://{_READER}:{password}@127.0.0.1:{self.port}/{database}"
 
     def account(self) -> pwd.struct_passwd | None:
         """Return the account for the server when we are root, which PostgreSQL refuses to run as."""
@@ -228,12 +243,24 @@ class EmbeddedPostgres:
         """Tell whether our database answers; makes account and database when only the server does."""
         try:
             with psycopg.connect(self.superuser_dsn, connect_timeout=2, autocommit=True) as connection:
-                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'helmsight'").fetchone()
-                if found is None:
+                has_database, has_reader = connection.execute(_PRESENT, [_READER]).fetchone() or (False, False)
+                if not has_reader:
+                    self._make_reader(connection)
+                if not has_database:
                     self._make_database(connection)
         except psycopg.OperationalError:
             return False
         return True
+
+    def _make_reader(self, connection: psycopg.Connection[Any]) -> None:
+        """Make the account that may only read; migrations let it have what it reads."""
+        password = secret_file(self.root / "reader-password", owner=self.account())
+        connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(_READER), sql.Literal(password))
+        )
+        connection.execute(
+            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(sql.Identifier(_READER))
+        )
 
     def _make_database(self, connection: psycopg.Connection[Any]) -> None:
         """Make our account, which is no superuser, so that no query of a workflow can be one, and its database."""

@@ -210,7 +210,7 @@ class Stack:
         home = self._home
         return named(
             self._settings,
-            dsn=EmbeddedPostgres(root=home.postgres, port=ports["postgres"]).dsn if "postgres" in ports else None,
+            postgres=EmbeddedPostgres(root=home.postgres, port=ports["postgres"]) if "postgres" in ports else None,
             redis_url=EmbeddedValkey(root=home.valkey, port=ports["valkey"]).url if "valkey" in ports else None,
             prometheus_url=f"http://{LOOPBACK}:{ports['prometheus']}" if "prometheus" in ports else None,
         )

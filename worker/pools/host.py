@@ -21,6 +21,7 @@ from analytics.core.errors import DependencyError
 from analytics.core.logging import correlated, get_logger
 from analytics.core.telemetry import SLOTS_USED
 from analytics.store.engine import driver_url, make_async_engine, translated
+from analytics.store.reading import make_reader
 from worker.enqueue import CONTROL_CHANNEL, send_wake
 from worker.mcp.pool import McpPool
 from worker.pools.process import WorkerProcess
@@ -136,6 +137,9 @@ class RunHost:
         # Whoever stands still within a transaction, as a stopped process does, keeps its runs no longer than a lease.
         self._engine = make_async_engine(process.settings, role="runs", longest_pause=process.settings.worker.lease)
         stack.push_async_callback(self._engine.dispose)
+        reader = make_reader(process.settings)
+        if reader is not None:
+            stack.push_async_callback(reader.dispose)
         pool = await stack.enter_async_context(McpPool(process.settings))
         checkpoints = Checkpointer(self._engine, owner=process.name)
         self.checkpoints = checkpoints
@@ -146,7 +150,9 @@ class RunHost:
         self._services = Services(
             settings=process.settings,
             worker=process.name,
-            resources=WorkerResources(engine=process.engine, async_engine=self._engine, redis=process.redis, mcp=pool),
+            resources=WorkerResources(
+                engine=process.engine, async_engine=self._engine, reader=reader, redis=process.redis, mcp=pool
+            ),
             checkpoints=checkpoints,
             transports=Transports(self._dispatch),
             backoff=self._backoff,

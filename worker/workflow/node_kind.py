@@ -101,6 +101,8 @@ class WorkerResources:
 
     engine: Engine | None = None
     async_engine: AsyncEngine | None = None
+    reader: AsyncEngine | None = None
+    """Of a role that may only read, where there is one."""
     redis: Redis | None = None
     mcp: McpCaller | None = None
 

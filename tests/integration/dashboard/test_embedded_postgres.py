@@ -92,3 +92,14 @@ def test_a_home_that_the_other_account_cannot_enter_is_named(server_root, monkey
     closed.mkdir(mode=0o700)
     with pytest.raises(ConfigError, match=f"cannot enter {closed}"):
         EmbeddedPostgres(root=closed / "postgres", port=free_port()).check_reachable()
+
+
+def test_a_server_has_an_account_that_may_only_read_also_when_its_home_is_older(server, server_root):
+    with running(server, log=server_root / "another.log"):
+        with psycopg.connect(server.superuser_dsn, autocommit=True) as connection:
+            connection.execute("DROP ROLE helmsight_reader")
+        assert server.is_ready()
+        with psycopg.connect(server.reader_dsn) as connection:
+            assert connection.execute("SHOW transaction_read_only").fetchone() == ("on",)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SELECT * FROM kept")

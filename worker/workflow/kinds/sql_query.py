@@ -2,7 +2,9 @@
 
 PostgreSQL judges the statement, not we its text: it runs as a cursor, so it is one SELECT or VALUES; in a read-only
 transaction, so it writes nothing; prepared, so it is one statement. Its plan tells which tables it reads; those that
-hold secrets are refused. A superuser's rights are put down first. Values come as bound parameters, never as text.
+hold secrets are refused. Where there is a role that may only read, it asks as that one, which no function it calls can
+get around (:mod:`analytics.store.reading`); a superuser's rights are put down first. Values come as bound parameters,
+never as text.
 """
 
 import functools
@@ -23,10 +25,12 @@ from worker.runtime import NodeTimeoutError
 from worker.workflow.node_kind import Idempotence, NodeCall, NodeKind, Transport
 
 MAX_ROWS = 10_000
+_UNLOCK = text("SELECT pg_advisory_unlock_all()")
+"""Such locks outlive their transaction, and the connection goes back to others."""
 
 
 async def _run(call: NodeCall) -> dict[str, Any]:
-    engine = call.resources.async_engine
+    engine = call.resources.reader or call.resources.async_engine
     if engine is None:
         raise InvariantError("sql.query was run without a database engine; nothing was asked.")
     timeout_ms = max(1, int(call.timeout.total_seconds() * 1000))
@@ -41,6 +45,7 @@ async def _run(call: NodeCall) -> dict[str, Any]:
                 raise _explained(error, call) from error
             finally:
                 await connection.rollback()
+                await connection.execute(_UNLOCK)
     rows = f"{answer['row_count']} rows of {len(answer['columns'])} columns"
     if answer["truncated"]:
         said = f"{rows}; there are more, but `max_rows` is {most}"
