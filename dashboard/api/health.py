@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import redis
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from analytics.agents import agent_graph
+from analytics.agents.performance import agent_totals
 from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import HelmsightError
 from analytics.live.agents import AgentStatus, agent_states
@@ -33,6 +33,8 @@ PATIENCE = timedelta(seconds=3)
 _FRESH_FOR_S = 2.0
 _COUNT_EVERY_S = 30.0
 _MAX_DETAIL = 300
+_BREAKERS_OPEN = "sum(max by (server) (helmsight_mcp_circuit_breaker_open))"
+"""What several workers say of one server counts once."""
 
 
 class PartStatus(StrEnum):
@@ -207,7 +209,10 @@ class HealthMonitor:
         started = time.perf_counter()
         if not client.is_ready():
             return _Finding(PartStatus.DOWN, f"Prometheus at {self._context.settings.prometheus.url} is not ready.")
-        return _Finding(PartStatus.UP, "Prometheus is ready.", _ms(started))
+        latency = _ms(started)
+        told = [row.value for row in client.instant(_BREAKERS_OPEN) if row.value is not None]
+        facts = {"mcp_breakers_open": told[0]} if told else {}
+        return _Finding(PartStatus.UP, "Prometheus is ready.", latency, facts)
 
     def _workers(self, kinds: tuple[str, ...]) -> _Finding:
         started = time.perf_counter()
@@ -235,8 +240,8 @@ class HealthMonitor:
         """Return how many agent runs of the last day failed; counted again every half minute."""
         if self._failures is None or time.monotonic() - self._failures[0] > _COUNT_EVERY_S:
             with session_scope(self._context.engine) as session:
-                graph = agent_graph(session, Interval.last(timedelta(days=1)))
-            self._failures = (time.monotonic(), float(sum(node.failed for node in graph.nodes)))
+                cells = agent_totals(session, Interval.last(timedelta(days=1)))
+            self._failures = (time.monotonic(), float(sum(cell.failed or 0 for cell in cells.values())))
         return self._failures[1]
 
     def _mcp(self) -> _Finding:
