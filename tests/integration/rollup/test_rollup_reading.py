@@ -68,6 +68,25 @@ def test_steps_add_up_to_the_total_and_are_compared_with_the_time_before(busy, l
     assert (nobody.total, nobody.before, set(numbers(nobody.steps))) == (None, None, {0})
 
 
+@pytest.mark.parametrize("length", [pytest.param(3 * HOUR, id="rows"), pytest.param(24 * HOUR, id="hours")])
+def test_lines_of_many_cuts_that_are_read_at_once_are_those_read_alone(busy, length):
+    lines = [
+        Want("agent_run"),
+        Want("agent_run.project"),
+        Want("agent_run.agent", "planner"),
+        Want("agent_run.task_kind", "plan"),
+        Want("agent_run.agent_task", joined("planner", "plan")),
+    ]
+    with session_scope(busy) as session:
+        together = read_many(session, lines, last(length), now=NOW)
+        alone = {line: total(session, line, last(length), now=NOW) for line in lines}
+    assert {line: course.total.n for line, course in together.items()} == {line: cell.n for line, cell in alone.items()}
+    for line, course in together.items():
+        ours, theirs = course.total, alone[line]
+        assert (ours.ok, ours.cost_usd, ours.duration_s) == (theirs.ok, theirs.cost_usd, theirs.duration_s)
+        assert ours.quantile(0.5) == theirs.quantile(0.5)
+
+
 def test_what_is_not_asked_for_is_not_read(busy):
     with session_scope(busy) as session:
         course = read_many(session, [Want("agent_run")], last(DAY), with_before=False, now=NOW)[Want("agent_run")]

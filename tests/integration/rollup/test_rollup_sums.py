@@ -15,7 +15,7 @@ from analytics.core.clock import Interval
 from analytics.core.errors import DependencyError
 from analytics.core.ids import new_id
 from analytics.rollup.cell import Cell
-from analytics.rollup.cuts import CUTS, FACTS, joined
+from analytics.rollup.cuts import CUTS, FACTS, LONGEST_PART, joined
 from analytics.rollup.read import DAY, HOUR, Want, series, total, totals, window
 from analytics.rollup.sketch import People, Sketch
 from analytics.rollup.upkeep import keep_up, rebuild
@@ -233,6 +233,25 @@ def test_every_fact_is_summed_in_every_cut_and_strange_values_do_no_harm(store):
     assert [load.quantile(q) for q in (0.5, 1)] == [0, pytest.approx(4, rel=0.045)]
     assert whole["work_done"].mean_duration_s == whole["run"].mean_duration_s == 3600
     assert (whole["lead"].ok, whole["lead"].mean_value, whole["work_item"].mean_value) == (1, 0.5, 1)
+
+
+def test_names_that_are_alike_in_what_is_kept_of_them_are_one_key(store):
+    kept = "n" * LONGEST_PART
+    add_runs(store, HOUR, agent_id=kept + "a", cost_usd=1)
+    add_runs(store, HOUR, agent_id=kept + "b", cost_usd=2)
+    with session_scope(store) as session:
+        for person in "ab":
+            seen = {"at": NOW - HOUR, "kind": "web.view", "source": kept + person, "subject": person, "props": {}}
+            session.execute(insert(Event).values(id=new_id(), **seen))
+    keep_up(store, now=NOW)
+    keys = {"agent_run.agent": kept, "agent_run.agent_task": joined(kept, "plan"), "event.source": kept}
+    with session_scope(store) as session:
+        for length in (5 * HOUR, 20 * HOUR):
+            found = {cut: totals(session, cut, Interval(NOW - length, NOW), now=NOW) for cut in keys}
+            assert {cut: list(cells) for cut, cells in found.items()} == {cut: [key] for cut, key in keys.items()}
+            agent, pair, source = (found[cut][key] for cut, key in keys.items())
+            assert (agent.n, agent.cost_usd, agent.sketch.n) == (pair.n, pair.cost_usd, pair.sketch.n) == (2, 3, 2)
+            assert (source.n, source.distinct()) == (2, 2)
 
 
 def test_people_are_counted_over_days_and_hours_together(store):
