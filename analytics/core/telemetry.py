@@ -52,7 +52,12 @@ DB_QUERY_SECONDS = Histogram(
     "helmsight_db_query_duration_seconds", "Time of one SQL statement.", ["role"], buckets=LATENCY_BUCKETS_S
 )
 DB_ERRORS = Counter("helmsight_db_errors", "SQL statements that failed.", ["role"])
-DB_POOL = Gauge("helmsight_db_connection_pool_size", "Connections of the pool.", ["pool", "state"])
+DB_POOL = Gauge("helmsight_db_connection_pool_size", "Connections of the process's pools.", ["pool", "state"])
+DB_POOL_EVENTS = Counter(
+    "helmsight_db_connection_pool_events",
+    "Connections that were opened or found dead, and callers who got none in time.",
+    ["pool", "event"],
+)
 DB_POOL_WAIT_SECONDS = Histogram(
     "helmsight_db_connection_wait_seconds",
     "Wait for a connection of the pool.",

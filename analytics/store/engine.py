@@ -1,12 +1,14 @@
 """Engines and sessions: one transaction a scope, driver errors translated here and nowhere else."""
 
+import functools
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Engine, create_engine, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -15,7 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, QueuePoo
 
 from analytics.core.errors import ConfigError, ConflictError, DependencyError, HelmsightError
 from analytics.core.settings import Settings
-from analytics.core.telemetry import DB_ERRORS, DB_POOL, DB_POOL_WAIT_SECONDS, DB_QUERY_SECONDS
+from analytics.core.telemetry import DB_ERRORS, DB_POOL, DB_POOL_EVENTS, DB_POOL_WAIT_SECONDS, DB_QUERY_SECONDS
 
 DRIVER = "postgresql+psycopg"
 LONGEST_PAUSE = timedelta(minutes=10)
@@ -103,6 +105,7 @@ class _Counted(QueuePool):
         except exc.TimeoutError:
             with self._counting:
                 self.exhausted += 1
+            DB_POOL_EVENTS.labels(self.label, "exhausted").inc()
             raise
         finally:
             waited = time.perf_counter() - started
@@ -132,6 +135,9 @@ class _Counted(QueuePool):
         with self._counting:
             self.opened += opened
             self.invalid += invalid
+        for name, times in (("opened", opened), ("invalid", invalid)):
+            if times:
+                DB_POOL_EVENTS.labels(self.label, name).inc(times)
 
 
 class _CountedAsync(_Counted, AsyncAdaptedQueuePool):
@@ -189,12 +195,12 @@ def make_async_engine(settings: Settings, *, role: str, longest_pause: timedelta
 
 
 def pool_state(engine: Engine | AsyncEngine) -> PoolState:
-    """Return the pool's counts now, and set the gauges of ``/metrics`` to them; all 0 for what is no pool of ours."""
+    """Return the pool's counts now; all 0 for what is no pool of ours."""
     pool = engine.pool
     name = "async" if isinstance(engine, AsyncEngine) else "sync"
     if not isinstance(pool, _Counted):
         return PoolState(name, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
-    state = PoolState(
+    return PoolState(
         name=name,
         size=pool.size(),
         most=pool.size() + pool._max_overflow,  # noqa: SLF001 - there is no other way to learn it
@@ -207,9 +213,6 @@ def pool_state(engine: Engine | AsyncEngine) -> PoolState:
         exhausted=pool.exhausted,
         wait_s=pool.wait_s,
     )
-    for label, value in (("in", state.checked_in), ("out", state.checked_out), ("overflow", state.overflow)):
-        DB_POOL.labels(name, label).set(value)
-    return state
 
 
 @contextmanager
@@ -310,7 +313,31 @@ def _connect_arguments(settings: Settings, role: str, longest_pause: timedelta =
     }
 
 
+_STATES: Mapping[str, Callable[[_Counted], int]] = {
+    "in": lambda pool: pool.checkedin(),
+    "out": lambda pool: pool.checkedout(),
+    "overflow": lambda pool: max(0, pool.overflow()),
+}
+_observed: "WeakSet[Engine]" = WeakSet()
+_observing = threading.Lock()
+
+
+def _in_state(label: str, count: Callable[[_Counted], int]) -> float:
+    """Return how many connections of all pools of the process are so, for the gauge that is read at each scrape."""
+    with _observing:
+        pools = [engine.pool for engine in _observed]
+    return sum(count(pool) for pool in pools if isinstance(pool, _Counted) and pool.label == label)
+
+
+for _label in (_Counted.label, _CountedAsync.label):
+    for _state, _count in _STATES.items():
+        DB_POOL.labels(_label, _state).set_function(functools.partial(_in_state, _label, _count))
+
+
 def _observe(engine: Engine, role: str) -> None:
+    with _observing:
+        _observed.add(engine)
+
     def count(**events: int) -> None:
         if isinstance(engine.pool, _Counted):
             engine.pool.count(**events)

@@ -14,7 +14,6 @@ from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError
 from analytics.core.logging import get_logger
 from analytics.core.telemetry import QUEUE_DEPTH
-from analytics.store.engine import pool_state
 from dashboard.cache_stats import show_caches
 from dashboard.context import AppContext, get_context
 from dashboard.middleware.bundles import ASSETS
@@ -52,8 +51,6 @@ async def metrics(_: Request) -> Response:
 
 
 def _collect(context: AppContext) -> bytes:
-    pool_state(context.engine)
-    pool_state(context.async_engine)
     show_caches(context)
     if context.redis is not None:
         try:

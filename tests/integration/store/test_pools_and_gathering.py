@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
@@ -92,6 +93,28 @@ def test_what_asyncio_still_reads_when_a_process_ends_leaves_no_connection_open(
         return [before.closed, after.closed]
 
     assert asyncio.run(read_on()) == [True, True]
+
+
+def measured(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"helmsight_db_connection_{name}", {"pool": "sync", **labels}) or 0.0
+
+
+def test_metrics_tell_of_the_pools_of_whatever_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = PoolProfile(size=1, overflow=1, recycle_s=60, timeout_s=0)
+    monkeypatch.setitem(make_engine.__globals__["POOL_PROFILES"], "local", profile)
+    events = ("opened", "invalid", "exhausted")
+    before = [measured("pool_events_total", event=event) for event in events]
+    out, overflow = (measured("pool_size", state=state) for state in ("out", "overflow"))
+    engine = make_engine(settings, role="test")
+    with engine.connect() as first, engine.connect():
+        assert measured("pool_size", state="out") == out + 2
+        assert measured("pool_size", state="overflow") == overflow + 1
+        with pytest.raises(DependencyError), session_scope(engine) as third:
+            third.execute(text("SELECT 1"))
+        first.invalidate()
+    after = [measured("pool_events_total", event=event) for event in events]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1, 1]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("size", [1, 3])
