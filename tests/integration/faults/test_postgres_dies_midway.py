@@ -22,12 +22,16 @@ from analytics.core.clock import utc_now
 from analytics.core.errors import DependencyError
 from analytics.core.ids import new_id
 from analytics.insights import Evidence, Finding, InsightKind, find_insights
+from analytics.journeys.importing import Mapped
 from analytics.kpi.overview import SCORE_NAME
 from analytics.rollup.upkeep import keep_up
 from analytics.store.engine import make_engine, session_scope
 from benchmarks.stand import ROOT, Stand, until
+from dashboard import journey_actions
 from dashboard.auth.accounts import create_user, new_token
 from dashboard.auth.roles import Role
+from dashboard.auth.viewer import Viewer, set_test_viewer
+from dashboard.context import build_context, set_context
 from dashboard.processes.servers import free_port, launch
 from worker.pools.process import WorkerProcess
 from worker.pools.scheduler import Leadership, _ticking, ticks
@@ -124,32 +128,36 @@ def csv_text() -> str:
     return "time,kind,user\n" + "".join(rows)
 
 
-@pytest.mark.parametrize(
-    ("how", "place"),
-    [
-        (WAYS[0], ("event", "NEW.kind = 'web.halt'")),
-        (WAYS[1], ("event", "NEW.kind = 'web.halt'")),
-        (WAYS[1], ("audit_log", "NEW.action = 'event.imported'")),
-    ],
-    ids=["killed", "terminated", "terminated-at-its-note"],
-)
-def test_a_file_goes_in_whole_or_not_at_all_and_once(
-    stand: Stand, stop_at: Callable[..., None], tmp_path: Path, how: str, place: tuple[str, str]
-):
-    file, source, notes = tmp_path / "events.csv", f"{how} {place[0]}", noted(stand)
+def test_a_file_goes_in_with_the_note_of_it_or_not_at_all(stand: Stand, stop_at: Callable[..., None], tmp_path: Path):
+    file, source, notes = tmp_path / "events.csv", "command", noted(stand)
     file.write_text(csv_text(), encoding="utf-8")
     command = ("events", "import", str(file), "--set", f"source={source}")
-    stop_at(*place)
-    with lost(stand, how):
+    stop_at("audit_log", "NEW.action = 'event.imported'")
+    with lost(stand, WAYS[0]):
         said = told_in_a_line(helmsight(stand, *command))
-    assert "nothing was" in said
-    assert "Try again" in said
+    assert "nothing was changed. Try again" in said
     assert (stored(stand, source), noted(stand)) == (0, notes)
+    again = json.loads(helmsight(stand, *command, "--json").stdout)
+    assert (again["stored"], again["known"], stored(stand, source)) == (ROWS, 0, ROWS)
+    assert noted(stand) == notes + 1
 
-    again, third = (json.loads(helmsight(stand, *command, "--json").stdout) for _ in range(2))
-    assert (again["stored"], again["known"]) == (ROWS, 0)
-    assert (third["stored"], third["known"]) == (0, ROWS)
-    assert stored(stand, source) == ROWS
+
+def test_whoever_imports_on_the_page_is_told_that_nothing_went_in(stand: Stand, stop_at: Callable[..., None]):
+    context = build_context(stand.settings)
+    set_context(context)
+    mapped = Mapped({"at": "time", "kind": "kind", "subject": "user"}, {"source": "page"})
+    stop_at("event", "NEW.kind = 'web.halt'")
+    content = csv_text().encode()
+    try:
+        with set_test_viewer(Viewer(email="ada@example.org", name="Ada", role=Role.OPERATOR)):
+            with lost(stand, WAYS[1]), pytest.raises(DependencyError, match=r"nothing was changed\. Try again"):
+                journey_actions.import_file("events.csv", content, mapped)
+            assert stored(stand, "page") == 0
+            assert journey_actions.import_file("events.csv", content, mapped).stored == ROWS
+            assert journey_actions.import_file("events.csv", content, mapped).known == ROWS
+    finally:
+        set_context(None)
+        context.close()
 
 
 def agent_runs(stand: Stand, *hours_ago: float) -> None:
