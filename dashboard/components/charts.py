@@ -117,11 +117,15 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
     import plotly.graph_objects as go  # noqa: PLC0415 - heavy; first screens do without
 
     figure = go.Figure(layout=_layout(chart, zone))
-    for series in chart.series:
+    for place, series in enumerate(chart.series):
         points = thinned(series.points)
         times = [_local(at, zone) for at, _ in points]
         values = [value for _, value in points]
         figure.add_trace(_trace(go, series, times, values, chart.unit))
+        lonely = [] if series.kind == "bar" else _lonely(values)
+        if lonely:
+            colour = _TONES[series.tone] if series.tone else _theme_colour(figure, place)
+            figure.add_trace(_dots(go, [times[n] for n in lonely], [values[n] for n in lonely], colour))
     for band in chart.bands:
         times = [_local(at, zone) for at, _, _ in band.points]
         edge: dict[str, Any] = {"x": times, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "zorder": -1}
@@ -164,16 +168,9 @@ def _trace(go: Any, series: Series, times: list[str], values: list[float | None]
     template = "%{customdata}<extra>" + series.name + "</extra>"
     if series.kind == "bar":
         return go.Bar(**shared, marker=colour, hovertemplate=template)
-    alone = [
-        value is not None
-        and (index == 0 or values[index - 1] is None)
-        and (index + 1 == len(values) or values[index + 1] is None)
-        for index, value in enumerate(values)
-    ]
     return go.Scatter(
         **shared,
-        mode="lines+markers",
-        marker={"size": [5 if lonely else 0 for lonely in alone], **colour},
+        mode="lines",
         line={"width": 1.8, "shape": "hv" if series.kind == "step" else "linear", **colour}
         | ({"dash": "dot"} if series.is_dashed else {}),
         fill="tozeroy" if series.kind == "area" else None,
@@ -181,6 +178,30 @@ def _trace(go: Any, series: Series, times: list[str], values: list[float | None]
         connectgaps=False,
         hovertemplate=template,
     )
+
+
+def _lonely(values: Sequence[float | None]) -> list[int]:
+    """Return the places of values that have none beside them, which a line would not show."""
+    return [
+        index
+        for index, value in enumerate(values)
+        if value is not None
+        and (index == 0 or values[index - 1] is None)
+        and (index + 1 == len(values) or values[index + 1] is None)
+    ]
+
+
+def _dots(go: Any, times: Sequence[str], values: Sequence[float | None], colour: str | None) -> Any:
+    """Return dots for the lonely points of a line; apart, since a browser draws a mark for every point of a trace."""
+    return go.Scatter(
+        x=times, y=values, mode="markers", marker={"size": 5, "color": colour}, showlegend=False, hoverinfo="skip"
+    )
+
+
+def _theme_colour(figure: "Figure", place: int) -> str | None:
+    """Return the colour that the theme gives the line at *place*."""
+    colours = figure.layout.template.layout.colorway
+    return colours[place % len(colours)] if colours else None
 
 
 def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
@@ -193,7 +214,7 @@ def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
         y_axis["dtick"] = 1
     return {
         "height": chart.height,
-        "margin": {"l": 8, "r": 8, "t": 48 if has_labels else 24, "b": 8},
+        "margin": _margin(has_labels=has_labels, has_legend=len(chart.series) > 1),
         "hovermode": "x unified",
         "showlegend": len(chart.series) > 1,
         "legend": {
@@ -208,6 +229,12 @@ def _layout(chart: Chart, zone: tzinfo) -> dict[str, Any]:
         "bargap": 0.15,
         "barmode": "stack" if chart.is_stacked else "group",
     }
+
+
+def _margin(*, has_labels: bool, has_legend: bool) -> dict[str, int]:
+    """Return room for what stands beside the lines. Where it is too little, Plotly makes more, by drawing twice."""
+    above = (62 if has_labels else 44) if has_legend else (48 if has_labels else 24)
+    return {"l": 44, "r": 8, "t": above, "b": 44}
 
 
 def _highest(chart: Chart) -> float:

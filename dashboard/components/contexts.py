@@ -214,7 +214,7 @@ def pattern_figure(values: Sequence[Sequence[int]]) -> "Figure":
         ),
         layout={
             "height": 250,
-            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+            "margin": {"l": 44, "r": 80, "t": 8, "b": 38},
             "yaxis": {"autorange": "reversed", "showgrid": False},
             "xaxis": {"showgrid": False, "nticks": 12},
         },

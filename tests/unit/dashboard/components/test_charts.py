@@ -26,8 +26,22 @@ def test_a_gap_is_drawn_as_a_gap():
 
 
 def test_a_lonely_point_is_visible():
-    trace = figure(chart(Series("a", points(1.0, None, 3.0, 4.0)))).data[0]
-    assert list(trace.marker.size) == [5, 0, 0, 0]
+    line, dots = figure(chart(Series("a", points(1.0, None, 3.0, 4.0)))).data
+    assert (line.mode, dots.mode) == ("lines", "markers")
+    assert (list(dots.x), list(dots.y)) == (["2026-11-21 00:00:00.000"], [1.0])
+    assert not dots.showlegend
+
+
+def test_a_lonely_point_has_the_colour_of_its_line():
+    plain, toned = points(1.0, 2.0), points(1.0, None, 3.0)
+    drawn = figure(chart(Series("a", plain), Series("b", toned), Series("c", toned, tone="critical")))
+    b, c = (trace for trace in drawn.data if trace.mode == "markers")
+    assert b.marker.color == drawn.layout.template.layout.colorway[1]
+    assert c.marker.color == drawn.data[-2].line.color
+
+
+def test_a_line_without_lonely_points_has_no_marks():
+    assert [trace.mode for trace in figure(chart(Series("a", points(1.0, 2.0, None, 3.0, 4.0)))).data] == ["lines"]
 
 
 def test_times_are_those_of_the_viewer():
