@@ -1,7 +1,8 @@
 """Which index statements would use, as their plans say.
 
-The dearest statements of our own role are planned without their values (``EXPLAIN (GENERIC_PLAN)``), nothing is run.
-Statements of other roles are not planned: planning may call functions that they name, with our rights.
+The dearest statements of our own role, and of the one that may only read for ``sql.query``, are planned without their
+values (``EXPLAIN (GENERIC_PLAN)``), nothing is run. Statements of other roles are not planned: planning may call
+functions that they made, with our rights.
 """
 
 import math
@@ -324,7 +325,7 @@ _DEAREST = """
            sum(s.total_exec_time) / 1000 AS total_s
     FROM {schema}.pg_stat_statements s
     WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND s.userid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+          AND s.userid IN (SELECT oid FROM pg_roles WHERE rolname IN (current_user, current_user || '_reader'))
           AND s.query ~* '^\\s*\\(*\\s*(SELECT|WITH|INSERT|UPDATE|DELETE|MERGE)'
     GROUP BY 1 ORDER BY sum(s.total_exec_time) DESC LIMIT :most
 """

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from threading import Thread
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -129,6 +130,27 @@ def test_an_advised_index_is_made_used_and_dropped_again_and_the_audit_log_says_
         ("admin@example.org", "index.drop_requested"),
         ("scheduler", "index.dropped"),
     ]
+
+
+def test_statements_of_the_role_that_only_reads_are_advised_for_and_those_of_others_not(
+    place: Engine, postgres, as_plain
+):
+    name = str(place.url.database)
+    with session_scope(place) as session:
+        session.execute(
+            text("CREATE TABLE read_only AS SELECT g % 4000 AS a, g % 4000 AS b FROM generate_series(1, 40000) g")
+        )
+        session.execute(text("ANALYZE read_only"))
+        session.execute(text("GRANT SELECT ON read_only TO PUBLIC"))
+    try:
+        with psycopg.connect(postgres.reader_dsn_of(name)) as connection:
+            connection.execute("SELECT count(*) FROM read_only WHERE a = 7")
+        with as_plain(name) as session:
+            session.execute(text("SELECT count(*) FROM read_only WHERE b = 7"))
+        assert [item.key for item in advised(place) if item.table == "read_only"] == ["read_only:a"]
+    finally:
+        with session_scope(place) as session:
+            session.execute(text("DROP TABLE read_only"))
 
 
 def test_what_is_asked_for_twice_is_made_once(place: Engine):
