@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,15 @@ ENVIRONMENT_READERS = {"analytics/core/settings.py"}
 COMMIT_SCOPES = {"analytics/store/engine.py", "analytics/store/migrate.py"}
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in SOURCES:
-        yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
+    return [(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees_are_kept_for_these_tests_only() -> Iterator[None]:
+    yield
+    trees.cache_clear()
 
 
 def places(matches, *, allowed: set[str] = frozenset()) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 from sqlalchemy import create_engine
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from analytics.core.ids import new_id
@@ -105,8 +107,16 @@ def away_place(tmp_path_factory) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def components_found_once() -> Iterator[None]:
+    """Let Streamlit look for components among the installed packages once, as its server does, not at each drawing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
+
+
 @pytest.fixture
-def open_page() -> Iterator[Open]:
+def open_page(components_found_once: None) -> Iterator[Open]:
     """Return a function that opens a page of a place as a role, and draws it once."""
     with ExitStack() as stack:
         contexts: list[AppContext] = []
