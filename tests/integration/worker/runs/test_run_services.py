@@ -1,3 +1,4 @@
+import asyncio
 import importlib
 import inspect
 import os
@@ -5,6 +6,7 @@ import signal
 import threading
 import time
 import uuid
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -27,7 +29,7 @@ from analytics.core.clock import Interval, utc_now
 from analytics.core.errors import DependencyError, InputError, NotFoundError
 from analytics.core.settings import RedisSettings, Settings, StoreSettings, WorkerSettings
 from analytics.live.client import connect
-from analytics.store.engine import make_engine, session_scope
+from analytics.store.engine import make_async_engine, make_engine, session_scope
 from analytics.store.migrate import migrate
 from analytics.store.queries.audit import list_audit
 from analytics.store.queries.documents import document_detail
@@ -40,8 +42,10 @@ from worker.ocr.sample import sample_image_path
 from worker.pools.process import WorkerProcess
 from worker.pools.scheduler import Leadership, ticks
 from worker.queues import queue_depths
+from worker.workflow.checkpoints import Checkpointer
 from worker.workflow.definition import ensure_builtin_workflows
 from worker.workflow.reconcile import reconcile
+from worker.workflow.records import Change, RunLostError
 
 pytestmark = pytest.mark.integration
 
@@ -318,3 +322,26 @@ def stop(process, sig: signal.Signals) -> None:
     if process.poll() is None:
         os.kill(process.pid, sig)
         process.wait(timeout=20)
+
+
+def test_a_checkpoint_whose_transaction_was_ended_is_repeated_and_not_taken_for_refused(engine, quick):
+    def is_gone(pid: int) -> bool:
+        with session_scope(engine) as session:
+            return session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"), {"pid": pid}) == 0
+
+    async def store_after_standing_still() -> None:
+        slow = make_async_engine(quick, role="slow", longest_pause=timedelta(milliseconds=50))
+        checkpoints = Checkpointer(slow, owner="slow")
+        driver = await checkpoints._connection()
+        await driver.execute("SELECT 1")
+        until(lambda: is_gone(driver.info.backend_pid), what="the end of the transaction")
+        writing = asyncio.create_task(checkpoints.write_forever())
+        try:
+            await checkpoints.store(Change(uuid.uuid4(), utc_now(), epoch=1))
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            await slow.dispose()
+
+    with pytest.raises(RunLostError, match="no longer ours"):
+        asyncio.run(store_after_standing_still())
