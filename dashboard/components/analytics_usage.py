@@ -8,7 +8,7 @@ import streamlit as st
 
 from analytics.kpi.usage import Usage, UsageLine
 from dashboard import formats
-from dashboard.components import charts, states, tables
+from dashboard.components import charts, sparks, states, tables
 from dashboard.components.analytics_marks import room_for_bars
 from dashboard.components.charts import Chart, Series
 from dashboard.components.tables import Column
@@ -75,33 +75,31 @@ def draw(found: Usage, *, can_open: bool) -> UsageLine | None:
 def _draw_cards(found: Usage) -> None:
     people = [None if value is None else float(value) for _, value in found.people_course]
     with st.grid(_CARDS, min_column_width=150, key="analytics.usage.cards"):
-        st.metric(
+        _card(
             "Active people",
             formats.number(found.people),
             changed(found.people, found.people_before),
-            delta_color="off",
-            chart_data=_drawable(people),
-            border=True,
-            height="stretch",
-            help="About how many different people were behind events; 1.6 % standard error.",
+            people,
+            kind="line",
+            hint="About how many different people were behind events; 1.6 % standard error.",
         )
         for line in found.amounts[: _CARDS - 1]:
-            st.metric(
+            _card(
                 line.title,
                 formats.number(line.count) if line.count else formats.NO_DATA,
                 changed(line.count or None, line.before),
-                delta_color="off",
-                chart_data=_drawable([float(value) for _, value in line.course]),
-                chart_type="bar",
-                border=True,
-                height="stretch",
-                help="The change is against the time of the same length before.",
+                [float(value) for _, value in line.course],
+                kind="bar",
+                hint="The change is against the time of the same length before.",
             )
 
 
-def _drawable(values: Sequence[float | None]) -> list[float] | None:
-    known = [value for value in values if value is not None]
-    return known if len(known) > 1 else None
+def _card(
+    title: str, value: str, change: str | None, course: Sequence[float | None], *, kind: sparks.Kind, hint: str
+) -> None:
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(title, value, change, delta_color="off", help=hint)
+        sparks.draw([step for step in course if step is not None], title=title, unit="count", kind=kind)
 
 
 def people_chart(found: Usage) -> Chart:

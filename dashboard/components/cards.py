@@ -9,9 +9,13 @@ import streamlit as st
 from analytics.core.clock import utc_now
 from analytics.kpi import KpiReading
 from dashboard import formats
+from dashboard.components import sparks
+from dashboard.components.charts import Tone
 from dashboard.components.status import KPI_LOOKS, look_of
 from dashboard.filters import Filters
 from dashboard.links import page_of, query
+
+_AMOUNTS = {"count", "tokens", "usd"}
 
 
 def kpi_card(reading: KpiReading, filters: Filters) -> None:
@@ -25,9 +29,14 @@ def kpi_card(reading: KpiReading, filters: Filters) -> None:
             formats.quantity(reading.value, kpi.unit),
             change,
             delta_color=_delta_colour(reading),
-            chart_data=sparkline(reading.series),
-            chart_type="bar" if kpi.unit in {"count", "tokens", "usd"} else "line",
             help=f"{how_computed(reading)}\n\nThe change is against the {_before(filters)} before.",
+        )
+        sparks.draw(
+            sparkline(reading.series),
+            title=kpi.title,
+            unit=kpi.unit,
+            kind="bar" if kpi.unit in _AMOUNTS else "line",
+            tone=_tone(reading, change),
         )
         st.space("stretch")
         st.page_link(
@@ -101,6 +110,13 @@ def _delta_colour(reading: KpiReading) -> Any:
     if reading.kpi.target is None:  # more or fewer is then neither good nor bad
         return "off"
     return "inverse" if is_lower_better(reading.kpi) else "normal"
+
+
+def _tone(reading: KpiReading, change: str | int | None) -> Tone:
+    """Return the colour of the trend, that of the change above it."""
+    if reading.kpi.target is None or reading.value is None or reading.previous is None or not change:
+        return "note"
+    return "target" if (reading.value < reading.previous) == is_lower_better(reading.kpi) else "critical"
 
 
 def _before(filters: Filters) -> str:

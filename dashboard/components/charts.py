@@ -27,7 +27,7 @@ _FEW = 5
 _FILL = "rgba(74,144,226,0.16)"
 _BAND_FILL = "rgba(128,144,160,0.28)"
 _GRID = "rgba(128,144,160,0.25)"
-_TONES: Mapping[Tone, str] = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
+TONES: Mapping[Tone, str] = {"critical": "#D64545", "warning": "#B9770E", "target": "#1F8A5B", "note": "#7A8899"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
         figure.add_trace(_trace(go, series, times, values, chart.unit))
         lonely = [] if series.kind == "bar" else _lonely(values)
         if lonely:
-            colour = _TONES[series.tone] if series.tone else _theme_colour(figure, place)
+            colour = TONES[series.tone] if series.tone else _theme_colour(figure, place)
             figure.add_trace(_dots(go, [times[n] for n in lonely], [values[n] for n in lonely], colour))
     for band in chart.bands:
         times = [_local(at, zone) for at, _, _ in band.points]
@@ -138,8 +138,8 @@ def figure(chart: Chart, zone: tzinfo = UTC) -> "Figure":
     for line in chart.thresholds:
         figure.add_hline(
             y=line.value,
-            line={"color": _TONES[line.tone], "width": 1.2, "dash": "dash"},
-            annotation={"text": line.label, "font": {"size": 11, "color": _TONES[line.tone]}},
+            line={"color": TONES[line.tone], "width": 1.2, "dash": "dash"},
+            annotation={"text": line.label, "font": {"size": 11, "color": TONES[line.tone]}},
             annotation_position="bottom left" if _is_lowest(line, chart) else "top left",
         )
     for mark in chart.marks:
@@ -163,7 +163,7 @@ def draw(chart: Chart, *, key: str) -> None:
 
 def _trace(go: Any, series: Series, times: list[str], values: list[float | None], unit: str) -> Any:
     hover = [formats.quantity(value, unit) for value in values]
-    colour = {"color": _TONES[series.tone]} if series.tone else {}
+    colour = {"color": TONES[series.tone]} if series.tone else {}
     shared = {"x": times, "y": values, "name": series.name, "customdata": hover}
     template = "%{customdata}<extra>" + series.name + "</extra>"
     if series.kind == "bar":
@@ -261,7 +261,7 @@ def _ticks(unit: str) -> dict[str, Any]:
 
 
 def _add_mark(figure: "Figure", mark: Mark, zone: tzinfo, interval: Interval | None) -> None:
-    tone = _TONES[mark.tone]
+    tone = TONES[mark.tone]
     is_late = interval is not None and mark.at > interval.since + interval.length / 2
     side = "right" if is_late else "left"
     # Plotly reads tags in it, and people write titles.

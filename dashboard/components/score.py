@@ -12,7 +12,7 @@ from analytics.kpi.recommendations import Recommendation
 from analytics.kpi.score import GOOD, HEADROOM, LEAST_COVERAGE, LEAST_SAMPLES, TARGET, WARNING, Part, Score
 from dashboard import formats
 from dashboard.auth.viewer import current_viewer
-from dashboard.components import charts, states, tables
+from dashboard.components import charts, sparks, states, tables
 from dashboard.components.cards import sparkline, target_words
 from dashboard.components.charts import Chart, Mark, Series, Threshold, Tone
 from dashboard.components.navigation import go
@@ -55,13 +55,13 @@ def score_card(score: Score, course: KpiReading | None, filters: Filters) -> Non
         st.metric(
             "Performance score",
             score_text(score.value),
-            chart_data=sparkline(course.series) if course is not None else None,
-            chart_type="line",
             help=(
                 f"0 to 100, from {formats.plural(_known(score), 'figure')} over the {filters.span.words};"
                 " the line shows the score over the hour before each point."
             ),
         )
+        if course is not None:
+            sparks.draw(sparkline(course.series), title="Performance score", unit="points")
         st.space("stretch")
         st.page_link(
             str(page_of("overview").path),
