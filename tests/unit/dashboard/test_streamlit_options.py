@@ -1,10 +1,13 @@
 """Streamlit's options hold whatever server runs the application."""
 
+import tomllib
+
 import pytest
 from pydantic import SecretStr
 from streamlit import config
 
 from analytics.core.settings import AuthSettings, HttpSettings, Settings
+from dashboard.app import SCRIPT
 from dashboard.streamlit_options import apply_options, cookie_secret, metrics_token, options_of
 
 
@@ -47,3 +50,10 @@ def test_secrets_nobody_set_are_made_once_and_kept_for_their_owner(tmp_path):
         assert len(secret) >= 40
         assert read(settings) == secret
         assert (tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("appearance", ["light", "dark"])
+@pytest.mark.parametrize("name", ["chartCategoricalColors", "chartSequentialColors"])
+def test_charts_have_the_ten_colours_without_which_plotly_takes_its_own(appearance, name):
+    theme = tomllib.loads((SCRIPT.parent / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]
+    assert len(set(theme[appearance][name])) == 10
