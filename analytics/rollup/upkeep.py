@@ -136,9 +136,8 @@ def _begin(engine: Engine, now: datetime, late_every: timedelta) -> dict[str, _W
     """Return what is to be done, by source."""
     with session_scope(engine) as session:
         first = {"": closed_by(now), ".thin": thinned_by(now), ".late": _EPOCH}
-        for suffix, position in first.items():
-            names = [f"rollup.{source}{suffix}" for source in SOURCES]
-            session.execute(_FIRST, {"names": names, "position": position})
+        names = {f"rollup.{source}{suffix}": position for suffix, position in first.items() for source in SOURCES}
+        session.execute(_FIRST, {"names": list(names), "positions": list(names.values())})
         cursors: dict[str, datetime] = {row.name: row.position for row in session.execute(_POSITIONS)}
         marked: dict[str, list[datetime]] = {}
         for source, day in session.execute(_MARKED_DAYS):
@@ -194,8 +193,8 @@ class _Upkeep:
         report = UpkeepReport()
         with session_scope(self.engine) as session:
             connection = session.connection()
-            position = self._lock(connection)
-            thin = min(position, self._cursor(connection, ".thin"))
+            position, thin = self._lock(connection)
+            thin = min(position, thin)
             bounds = sorted({span.since, span.until, *(at for at in (thin, position) if span.since < at < span.until)})
             for since, until in itertools.pairwise(bounds):
                 report += self._sum(
@@ -210,7 +209,8 @@ class _Upkeep:
         """
         with session_scope(self.engine) as session:
             connection = session.connection()
-            if self._lock(connection) != span.since:
+            position, _ = self._lock(connection)
+            if position != span.since:
                 return UpkeepReport()
             report = self._sum(connection, span, is_closed=False, is_thin=False)
             since = max(span.since, self._oldest(connection))
@@ -223,9 +223,8 @@ class _Upkeep:
         """Delete cells by hour of sparse keys of closed days that are old enough."""
         with session_scope(self.engine) as session:
             connection = session.connection()
-            position = self._lock(connection)
+            position, since = self._lock(connection)
             until = min(position, thinned_by(self.now))
-            since = self._cursor(connection, ".thin")
             if since < until:
                 keyed = [cut for fact in self.facts for cut, dims in fact.cuts.items() if dims]
                 connection.execute(_THIN, {"cuts": keyed, "since": since, "until": until, "dense": DENSE})
@@ -269,16 +268,17 @@ class _Upkeep:
         months = [item.month for table in tables for item in partitions_of(connection, table) if item.is_attached]
         return min(months, default=self.now) if tables else _EPOCH
 
-    def _lock(self, connection: Connection) -> datetime:
-        """Wait until nobody else keeps up this source or drops months; return the first day that is not closed."""
-        connection.execute(_LIMITS)
-        connection.execute(_NO_DROPPING, {"name": DROPPING})
-        connection.execute(_LOCK, {"name": f"helmsight.rollup.{self.source}"})
-        return self._cursor(connection, "")
+    def _lock(self, connection: Connection) -> tuple[datetime, datetime]:
+        """Wait until nobody else keeps up this source or drops months.
 
-    def _cursor(self, connection: Connection, suffix: str) -> datetime:
-        position: datetime = connection.execute(_POSITION, {"name": f"rollup.{self.source}{suffix}"}).scalar_one()
-        return position
+        Returns:
+            The first day that is not closed, and the first one that has its cells by hour of sparse keys.
+        """
+        connection.execute(_LIMITS)
+        connection.execute(_LOCK, {"dropping": DROPPING, "name": f"helmsight.rollup.{self.source}"})
+        closed, thinned = f"rollup.{self.source}", f"rollup.{self.source}.thin"
+        found = {row.name: row.position for row in connection.execute(_POSITIONS_OF, {"names": [closed, thinned]})}
+        return found[closed], found[thinned]
 
     def _move(self, connection: Connection, suffix: str, position: datetime) -> None:
         connection.execute(_MOVE, {"name": f"rollup.{self.source}{suffix}", "position": position})
@@ -322,14 +322,13 @@ def _clear_statement(table: str) -> TextClause:
 
 
 _LIMITS = text("SELECT set_config('statement_timeout', '600s', true), set_config('work_mem', '64MB', true)")
-_NO_DROPPING = text("SELECT pg_advisory_xact_lock_shared(hashtext(:name))")
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+_LOCK = text("SELECT pg_advisory_xact_lock_shared(hashtext(:dropping)), pg_advisory_xact_lock(hashtext(:name))")
 _FIRST = text(
-    "INSERT INTO job_cursor (name, position) SELECT name, :position FROM unnest(CAST(:names AS text[])) AS name"
-    " ON CONFLICT DO NOTHING"
+    "INSERT INTO job_cursor (name, position)"
+    " SELECT * FROM unnest(CAST(:names AS text[]), CAST(:positions AS timestamptz[])) ON CONFLICT DO NOTHING"
 )
 _POSITIONS = text("SELECT name, position FROM job_cursor WHERE name LIKE 'rollup.%'")
-_POSITION = text("SELECT position FROM job_cursor WHERE name = :name")
+_POSITIONS_OF = text("SELECT name, position FROM job_cursor WHERE name = ANY(CAST(:names AS text[]))")
 _MOVE = text("UPDATE job_cursor SET position = :position, updated_at = now() WHERE name = :name")
 _MARKED_DAYS = text(
     "SELECT DISTINCT source, date_bin('1 day', hour, 'epoch') AS day FROM rollup_dirty"
