@@ -3,17 +3,19 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
 from benchmarks.product import PASSWORD, Product
+from browser.looking import heading
 from dashboard.auth.roles import Role
+from dashboard.links import DEFAULT_PAGE, page_of
 
 OUR_HOSTS = {"127.0.0.1", "localhost"}
 OF_STREAMLIT = {"list", "listitem"}
@@ -36,41 +38,55 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="package")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    """One browser for all tests of this folder; closed after them, since its event loop would disturb others."""
+def chromium(chromium_path: str) -> Iterator[BrowserContext]:
+    """One browser for all tests of this folder; closed after them, since its event loop would disturb others.
+
+    It has a profile on disk, because Chromium keeps the compiled programs of pages only there.
+    """
     expect.set_options(timeout=20_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path, args=["--no-sandbox", "--disable-background-networking"]
+    with (
+        tempfile.TemporaryDirectory(prefix="helmsight-chromium-", ignore_cleanup_errors=True) as profile,
+        sync_playwright() as playwright,
+    ):
+        chromium = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium_path,
+            args=["--no-sandbox", "--disable-background-networking"],
+            viewport={"width": 1280, "height": 900},
+            reduced_motion="reduce",
         )
-        yield browser
-        browser.close()
+        chromium.set_default_timeout(20_000)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
-def outside_requests() -> list[str]:
-    """Addresses of other hosts that a page of this test asked for; it has to stay empty."""
-    return []
+def context(chromium: BrowserContext) -> Iterator[BrowserContext]:
+    """A browser that remembers the programs of pages and nothing else of other tests.
 
-
-@pytest.fixture
-def context(browser: Browser, outside_requests: list[str]) -> Iterator[BrowserContext]:
-    """A browser without memory of other tests; the test fails if a page of it asks another host for anything."""
-    with _context(browser, outside_requests) as context:
-        yield context
-    assert outside_requests == []
+    The test fails if a page of it asks another host for anything.
+    """
+    with _used(chromium):
+        yield chromium
 
 
 @contextmanager
-def _context(browser: Browser, outside_requests: list[str]) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    context.set_default_timeout(20_000)
-    context.on("request", lambda request: _note(request, outside_requests))
-    yield context
-    context.close()
+def _used(chromium: BrowserContext) -> Iterator[None]:
+    outside_requests: list[str] = []
+    note = partial(_note, outside_requests)
+    chromium.on("request", note)
+    yield
+    for page in chromium.pages:
+        if page.url.startswith("http"):
+            forgotten = {"origin": page.url, "storageTypes": "local_storage,indexeddb,service_workers"}
+            chromium.new_cdp_session(page).send("Storage.clearDataForOrigin", forgotten)
+        page.close()
+    chromium.clear_cookies()
+    chromium.remove_listener("request", note)
+    assert outside_requests == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product() -> Iterator[Product]:
     """The running product with demo history and an account for each role."""
     with (
@@ -92,22 +108,29 @@ def signed_in(context: BrowserContext, product: Product) -> Callable[..., Page]:
 
 
 @pytest.fixture(scope="module")
-def known_readers(browser: Browser, product: Product) -> Iterator[Callable[[Role, str], Page]]:
-    """Open a page as somebody of a role who has been here before: signed in, with the programs of pages in the cache.
+def reader(chromium: BrowserContext, product: Product) -> Iterator[Callable[[Role, str], Page]]:
+    """Lead a reader of a role to a page: within the open one by its navigation, elsewhere by the address.
 
-    For tests that only look. Nobody's page asks another host for anything.
+    For tests that only look.
     """
-    outside: list[str] = []
-    with ExitStack() as stack:
+    with _used(chromium):
+        roles: list[Role] = []
 
-        @cache
-        def context_of(role: Role) -> BrowserContext:
-            context = stack.enter_context(_context(browser, outside))
-            _sign_in(context, product, role)
-            return context
+        def lead(role: Role, path: str) -> Page:
+            if roles[-1:] != [role]:
+                _sign_in(chromium, product, role)
+                roles.append(role)
+                return _open(chromium, f"{product.url}{path}")
+            page = chromium.pages[-1]
+            link = page.get_by_test_id("stSidebar").locator(f"a[href='{product.url}{path}']")
+            if link.count() == 1:
+                link.click()
+                heading(page, page_of(path.strip("/") or DEFAULT_PAGE).title)
+            else:
+                page.goto(f"{product.url}{path}")
+            return page
 
-        yield lambda role, path: _open(context_of(role), f"{product.url}{path}")
-    assert outside == []
+        yield lead
 
 
 def _sign_in(context: BrowserContext, product: Product, role: Role) -> None:
@@ -133,7 +156,7 @@ def page(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-def _note(request: Request, outside_requests: list[str]) -> None:
+def _note(outside_requests: list[str], request: Request) -> None:
     address = urlsplit(request.url)
     if address.scheme not in LOCAL_SCHEMES and address.hostname not in OUR_HOSTS:
         outside_requests.append(request.url)

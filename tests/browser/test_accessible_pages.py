@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from looking import settled
 from playwright.sync_api import Page, expect
 
+from browser.looking import settled
 from dashboard.auth.roles import Role
 from dashboard.links import DEFAULT_PAGE, PAGES
 
@@ -32,15 +32,15 @@ PLACES = [
 
 @pytest.mark.parametrize(("role", "path"), PLACES)
 def test_every_page_is_accessible_and_whole(
-    known_readers: Callable[[Role, str], Page], findings_of: Findings, role: Role, path: str
+    reader: Callable[[Role, str], Page], findings_of: Findings, role: Role, path: str
 ):
-    page = known_readers(role, path)
+    page = reader(role, path)
     settled(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.get_by_text(re.compile("could not be drawn|part of the page failed"))).to_have_count(0)
-    assert findings_of(page) == {}
-    page.emulate_media(color_scheme="dark")
-    expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
-    settled(page)
-    assert findings_of(page) == {}, "in the dark"
-    page.close()
+    was_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    for scheme in ("dark", "light") if was_dark else ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
+        settled(page)
+        assert findings_of(page) == {}, scheme

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
@@ -110,6 +110,16 @@ def feed() -> Iterator[Feed]:
     feed = Feed()
     yield feed
     feed.stop()
+
+
+@pytest.fixture
+def page_with_own_clock(chromium: BrowserContext) -> Iterator[Page]:
+    """A page whose time the test turns on: in a window of its own, since the clock is that of all pages of a window."""
+    assert chromium.browser is not None
+    with chromium.browser.new_context() as window:
+        page = window.new_page()
+        page.clock.install()
+        yield page
 
 
 def _answers(url: str) -> bool:
@@ -263,8 +273,10 @@ def test_it_connects_again_and_takes_the_new_states(page: Page, app_url: str, fe
         assert feed.opened == round_number
 
 
-def test_it_gives_up_after_five_tries_and_connects_again_on_request(page: Page, app_url: str, feed: Feed):
-    page.clock.install()
+def test_it_gives_up_after_five_tries_and_connects_again_on_request(
+    page_with_own_clock: Page, app_url: str, feed: Feed
+):
+    page = page_with_own_clock
     open_graph(page, f"{app_url}?live=ws://127.0.0.1:{feed.port}/")
     expect(page.get_by_text("● Live")).to_be_visible()
     feed.stop()

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from looking import heading, settled
 from playwright.sync_api import Page, expect
 
 from benchmarks.product import PASSWORD, Product
+from browser.looking import heading, settled
 from dashboard.auth.roles import Role
 from worker.ocr.sample import SAMPLE_TEXT, sample_image_path
 
