@@ -29,6 +29,7 @@ _FAST_NOT_SAFE = {
     "full_page_writes": "off",
     "max_connections": "200",
     "max_wal_size": "256MB",
+    "scram_iterations": "1",
 }
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own below it
 _ROOM = 4 << 30

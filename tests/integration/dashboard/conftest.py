@@ -36,7 +36,7 @@ Open = Callable[..., AppTest]
 
 def _database(postgres: EmbeddedPostgres, name: str, *, template: str) -> str:
     with psycopg.connect(postgres.dsn_of("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return postgres.dsn_of(name)
 
 
