@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -13,6 +14,7 @@ import redis
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
+from xdist.scheduler import LoadFileScheduling
 
 from analytics.core.ids import new_id
 from analytics.core.settings import RedisSettings, Settings, StoreSettings
@@ -42,10 +44,19 @@ def server_root() -> Iterator[Path]:
     It lies in memory where there is room: making and dropping the 900 files of a database, again and again, takes ext4
     twenty times as long, because it passes by what it deleted lately.
     """
+    _forget_killed_runs()
     place = _MEMORY if _holds_servers(_MEMORY) else None
-    with tempfile.TemporaryDirectory(prefix="helmsight-test-", dir=place, ignore_cleanup_errors=True) as name:
+    prefix = f"helmsight-test-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+def _forget_killed_runs() -> None:
+    """Give back the memory of runs that were killed; a PostgreSQL that is left of one ends when its files are gone."""
+    for left in _MEMORY.glob("helmsight-test-*-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[2])):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _holds_servers(place: Path) -> bool:
@@ -148,13 +159,27 @@ _WHOLE = (ACCEPTANCE_TESTS, BROWSER_TESTS)
 """Folders whose tests share a started product."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what starts the whole product last.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what starts the whole product last; first where several processes share the tests.
 
-    Tests in a browser come last of all because its driver keeps an event loop running in its thread until the end.
-    Where several processes share the tests, the product of the acceptance tests then runs beside them.
+    There the longest begins at once, and short files fill up what is left of each process at the end.
     """
-    items.sort(key=lambda item: [item.path.is_relative_to(folder) for folder in reversed(_WHOLE)])
+    is_shared = hasattr(config, "workerinput")
+    items.sort(key=lambda item: [item.path.is_relative_to(folder) for folder in reversed(_WHOLE)], reverse=is_shared)
+
+
+class _ByFile(LoadFileScheduling):
+    """Give each file of tests to one process, and all files of tests in a browser to the same: they share a product."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return BROWSER_TESTS.name if (TESTS.parent / file).is_relative_to(BROWSER_TESTS) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile | None:
+    """Share tests by file as above."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
