@@ -40,6 +40,11 @@ def _database(postgres: EmbeddedPostgres, name: str, *, template: str) -> str:
     return postgres.dsn_of(name)
 
 
+def _drop(postgres: EmbeddedPostgres, name: str) -> None:
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def _settings(dsn: str, redis_url: str, home: Path) -> Settings:
     return Settings(
         home=home,
@@ -78,23 +83,31 @@ def full_template(postgres: EmbeddedPostgres, empty_template: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def empty_place(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory, empty_template: str) -> Settings:
+def empty_place(
+    postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory, empty_template: str
+) -> Iterator[Settings]:
     """An installation in which nothing happened yet."""
-    dsn = _database(postgres, f"pages_empty_{new_id().hex}", template=empty_template)
-    return _settings(dsn, valkey.url.replace("/0", "/5"), tmp_path_factory.mktemp("home"))
+    name = f"pages_empty_{new_id().hex}"
+    dsn = _database(postgres, name, template=empty_template)
+    yield _settings(dsn, valkey.url.replace("/0", "/5"), tmp_path_factory.mktemp("home"))
+    _drop(postgres, name)
 
 
 @pytest.fixture(scope="module")
-def full_place(postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory, full_template: str) -> Settings:
+def full_place(
+    postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path_factory, full_template: str
+) -> Iterator[Settings]:
     """An installation with thirty days of demo history."""
-    dsn = _database(postgres, f"pages_full_{new_id().hex}", template=full_template)
+    name = f"pages_full_{new_id().hex}"
+    dsn = _database(postgres, name, template=full_template)
     settings = _settings(dsn, valkey.url.replace("/0", "/6"), tmp_path_factory.mktemp("home"))
     engine = make_engine(settings, role="test")
     with connect(settings) as client:
         client.flushdb()
         seed(engine, client, now=datetime.now(UTC))  # what is live in Redis; the rows are there
     engine.dispose()
-    return settings
+    yield settings
+    _drop(postgres, name)
 
 
 @pytest.fixture(scope="module")
