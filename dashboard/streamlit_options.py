@@ -13,12 +13,18 @@ from dashboard.processes.servers import secret_file
 MIB = 2**20
 _WHERE = "Helmsight's settings"
 _KEEP_DISCONNECTED_S = 120
+_NEVER = 2**31
+"""Bytes: no message is replaced by a reference to one that the browser had when it asked.
+
+A run that ends meanwhile may make the browser forget it; then it closes the page for good.
+"""
 
 
 def fixed_options() -> dict[str, Any]:
     """Return the options that do not depend on settings."""
     return {
         "global.developmentMode": False,
+        "global.minCachedMessageSize": _NEVER,
         "server.headless": True,
         "server.fileWatcherType": "none",
         "server.runOnSave": False,

@@ -5,6 +5,8 @@ import tomllib
 import pytest
 from pydantic import SecretStr
 from streamlit import config
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_cache import populate_hash_if_needed
 
 from analytics.core.settings import AuthSettings, HttpSettings, Settings
 from dashboard.app import SCRIPT
@@ -57,3 +59,12 @@ def test_secrets_nobody_set_are_made_once_and_kept_for_their_owner(tmp_path):
 def test_charts_have_the_ten_colours_without_which_plotly_takes_its_own(appearance, name):
     theme = tomllib.loads((SCRIPT.parent / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]
     assert len(set(theme[appearance][name])) == 10
+
+
+def test_large_messages_are_sent_whole_and_never_as_a_reference_that_a_browser_may_have_forgotten(settings):
+    apply_options(settings)
+    message = ForwardMsg()
+    message.delta.new_element.markdown.body = "x" * 1_000_000
+    populate_hash_if_needed(message)
+    assert message.hash
+    assert not message.metadata.cacheable
