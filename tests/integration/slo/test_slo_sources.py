@@ -234,7 +234,7 @@ def test_an_objective_that_cannot_be_read_leaves_the_others(
 ) -> None:
     interval = Interval(known_start, known_start + 3 * BUCKET)
     items = [made(ORDERS, "a"), made(PromEvents(total=broken, bad=broken, present="probe_up"), "b"), made(ORDERS, "c")]
-    with PromClient(odd_url, timedelta(seconds=1.5)) as client:
+    with PromClient(odd_url, timedelta(seconds=4)) as client:
         found = prometheus.read(client, items, interval)
     assert isinstance(found["b"].error, error)
     assert reason in str(found["b"].error)
