@@ -35,7 +35,6 @@ from dashboard.live import sockets
 from dashboard.mcp_server import transport as mcp_server
 from dashboard.middleware.bodies import BodyLimitMiddleware
 from dashboard.middleware.bundles import BundlesMiddleware, installed_bundles
-from dashboard.middleware.bursts import BurstsMiddleware
 from dashboard.middleware.cors import ListedOriginsMiddleware
 from dashboard.middleware.gate import KnownPathsMiddleware, SchemaGateMiddleware
 from dashboard.middleware.groups import prepare_metrics
@@ -116,7 +115,6 @@ def middleware() -> list[Middleware]:
         Middleware(IdentityMiddleware, is_page=is_page),
         Middleware(KnownPathsMiddleware, is_page=is_page),
         Middleware(BundlesMiddleware, bundles=installed_bundles(), is_page=is_page),
-        Middleware(BurstsMiddleware),
     ]
 
 
