@@ -85,7 +85,7 @@ _ROWS = """
 _SUMS = """
     count(*), count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),
     sum(input_tokens), sum(output_tokens), sum(cost_usd), count(cost_usd), avg(confidence),
-    percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at))
+    percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)::float8)
 """
 _OVERVIEW = f"""
     SELECT {_SUMS} FROM {{table}}

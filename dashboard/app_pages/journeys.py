@@ -75,6 +75,7 @@ def draw_result(chosen: Chosen) -> None:
         return
     opened = journeys_funnel.draw(result)
     draw_patience(result.sample_ratio)
+    journeys_funnel.draw_trend(result)
     if opened is not None:
         st.query_params[STEP] = chosen.spec.steps[opened].kind
     states.as_of(answer)

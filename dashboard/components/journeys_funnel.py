@@ -141,7 +141,6 @@ def draw(result: FunnelResult) -> int | None:
     if result.groups:
         st.markdown(f"**Split by {formats.escaped(result.by)}**")
         tables.table(result.groups, GROUP_COLUMNS, alt="Conversion by group", key="funnel.groups", height="content")
-    _draw_trend(result)
     return opened
 
 
@@ -227,7 +226,8 @@ def _draw_footnotes(result: FunnelResult) -> None:
     if result.conversion_between is not None:
         low, high = result.conversion_between
         notes.append(
-            f"The conversion of everybody lies between {formats.percent(low)} and {formats.percent(high)} (95 %)."
+            f"The conversion of everybody lies between {formats.percent(low, places=2)} and"
+            f" {formats.percent(high, places=2)} (95 %)."
         )
     if result.demo:
         notes.append(f"{result.demo:,} of {result.steps[0].people:,} people are of the demo history.")
@@ -238,7 +238,8 @@ def _draw_footnotes(result: FunnelResult) -> None:
     st.caption(" ".join(notes))
 
 
-def _draw_trend(result: FunnelResult) -> None:
+def draw_trend(result: FunnelResult) -> None:
+    """Draw how conversion and the time to convert went, by the time of the first step."""
     if len(result.trend) < _FEWEST:
         return
     left, right = st.columns(2, gap="medium")
