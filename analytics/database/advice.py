@@ -21,6 +21,7 @@ from analytics.database.plans import Condition, Scan, scans
 from analytics.database.section import Missing, Section, read_only, read_section
 from analytics.database.statements import statements_view
 from analytics.database.texts import can_be_planned, plannable
+from analytics.store.engine import MAY_FAIL
 
 MIN_ROWS = 10_000
 """Smaller tables are read whole faster than anybody notices."""
@@ -118,7 +119,7 @@ def _plan(session: Session, query: str) -> Mapping[str, Any] | None:
         with read_only(session, timeout=_PLAN_TIMEOUT):
             found: Any = session.connection().exec_driver_sql(
                 f"EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {plannable(query)}",
-                execution_options={"no_parameters": True},
+                execution_options={"no_parameters": True, MAY_FAIL: True},
             )
             plan: Mapping[str, Any] = found.scalar_one()[0]["Plan"]
             return plan

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Engine, create_engine, event, exc, make_url
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, QueuePool
@@ -22,6 +22,8 @@ from analytics.core.telemetry import DB_ERRORS, DB_POOL, DB_POOL_EVENTS, DB_POOL
 DRIVER = "postgresql+psycopg"
 LONGEST_PAUSE = timedelta(minutes=10)
 """A transaction in which nothing happens for longer is ended by PostgreSQL: whoever holds it stands still."""
+MAY_FAIL = "may_fail"
+"""The execution option of a statement whose failure is an answer, and no error to be counted."""
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -356,5 +358,7 @@ def _observe(engine: Engine, role: str) -> None:
             DB_QUERY_SECONDS.labels(role).observe(time.perf_counter() - started)
 
     @event.listens_for(engine, "handle_error")
-    def fail(_: Any) -> None:
-        DB_ERRORS.labels(role).inc()
+    def fail(failure: ExceptionContext) -> None:
+        context = failure.execution_context
+        if context is None or not context.execution_options.get(MAY_FAIL):
+            DB_ERRORS.labels(role).inc()

@@ -44,7 +44,7 @@ def draw_score(found: Overview) -> None:
 def draw_figures(found: Overview) -> None:
     shown = [reading for reading in found.readings if reading.kpi.id != SCORE_NAME]
     first, rest = kpis.split(shown, _FIRST_ROW)
-    with st.grid(_FIRST_ROW, min_column_width=150, key="kpi.row"):
+    with st.grid(_FIRST_ROW, min_column_width=140, key="kpi.row"):
         for reading in first:
             cards.kpi_card(reading, filters)
     with st.expander(f"All key figures ({len(rest)} more)", expanded=False, key="kpi.more", on_change="rerun") as more:

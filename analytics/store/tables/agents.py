@@ -33,6 +33,7 @@ class AgentRun(Base):
     __table_args__ = (
         CheckConstraint("status IN ('running', 'completed', 'failed', 'cancelled')", name="status"),
         Index("ix_agent_run_started_at", "started_at", postgresql_using="brin"),
+        Index("ix_agent_run_finished_at", "finished_at", postgresql_using="brin"),
         Index("ix_agent_run_agent_id_started_at", "agent_id", text("started_at DESC")),
         {"postgresql_partition_by": "RANGE (started_at)"},
     )

@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from analytics.core.errors import DependencyError
 from analytics.core.settings import Settings
 from analytics.store.engine import (
+    MAY_FAIL,
     PoolProfile,
     async_session_scope,
     make_async_engine,
@@ -181,6 +183,17 @@ def test_only_when_a_connection_is_lost_at_the_end_it_is_not_known_what_was_kept
     expected = "in full or not at all" if lost_at == "the end" else "nothing was changed"
     with pytest.raises(DependencyError, match=expected):
         work_and_lose()
+
+
+@pytest.mark.parametrize(("options", "counted"), [({}, 1), ({MAY_FAIL: True}, 0)])
+def test_a_failure_that_is_an_answer_is_no_error(engine: Engine, options: dict[str, bool], counted: int) -> None:
+    def errors() -> float:
+        return REGISTRY.get_sample_value("helmsight_db_errors_total", {"role": "test"}) or 0.0
+
+    before = errors()
+    with engine.connect() as connection, pytest.raises(DBAPIError):
+        connection.exec_driver_sql("SELECT 1 / 0", execution_options=options)
+    assert errors() - before == counted
 
 
 def test_what_is_no_pool_has_no_figures() -> None:

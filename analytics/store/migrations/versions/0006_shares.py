@@ -1,4 +1,8 @@
-"""Find the events of a share of the people, so that a first answer about journeys costs the same over any table."""
+"""Find the events of a share of the people, and the runs of agents that ended lately, without reading all of them.
+
+A first answer about journeys, and the newest buckets of the objective that counts runs of agents, cost the same over
+any table then.
+"""
 
 from alembic import op
 
@@ -13,3 +17,4 @@ def upgrade() -> None:
         "CREATE INDEX ix_event_share ON event"
         " ((CAST(abs(hashtextextended(subject, 11) % 4096) AS smallint)), at) WHERE subject IS NOT NULL"
     )
+    op.execute("CREATE INDEX ix_agent_run_finished_at ON agent_run USING brin (finished_at)")
