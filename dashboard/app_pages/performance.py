@@ -22,7 +22,7 @@ def draw_figures() -> None:
         return
     kpis.demo_note(found.readings)
     shown = {reading.kpi.id: reading for reading in found.readings}
-    with st.grid(len(_FIGURES), min_column_width=150, key="performance.row"):
+    with st.grid(len(_FIGURES), min_column_width=140, key="performance.row"):
         for name in _FIGURES:
             if name in shown:
                 cards.kpi_card(shown[name], filters)
