@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.product import PASSWORD, Product
-from browser.looking import heading, settled
+from browser.looking import every_step_completed, heading, settled
 from dashboard.auth.roles import Role
 from worker.ocr.sample import SAMPLE_TEXT, sample_image_path
 
@@ -75,7 +75,7 @@ def test_an_operator_starts_a_workflow_and_watches_it_complete(signed_in: Signed
     expect(page).to_have_url(re.compile(r"/run\?.*run=[0-9a-f-]{36}"))
     steps = page.get_by_role("option")
     expect(steps).not_to_have_count(0)
-    expect(page.locator("[role=option]:not([data-state=completed])")).to_have_count(0, timeout=BY_A_WORKER_MS)
+    every_step_completed(page, BY_A_WORKER_MS)
     expect(steps).not_to_have_count(0)
     expect(page.get_by_test_id("stMain").get_by_text("Completed").first).to_be_visible()
 

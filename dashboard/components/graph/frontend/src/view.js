@@ -413,7 +413,10 @@ export class GraphView {
     this.feed?.destroy();
     this.feed = null;
     this.feedPath = path;
+    // What the old feed said last may be older than what the page says now.
+    const told = new Set(this.live.keys());
     this.live.clear();
+    if (told.size) this.applyLive(told);
     this.status.hidden = !path;
     if (path) this.feed = new LiveFeed(path, (message) => this.receive(message), (state, attempt) => this.tell(state, attempt));
   }
